@@ -1,0 +1,59 @@
+# Two commands do all the set-up: `make demo` and `make test`. SERVERS=mysql or SERVERS=docker in front
+# of any target chooses the servers; the default is MariaDB from one cached root.
+SERVERS ?= mariadb
+export SERVERS
+export FLEET_ENV_FILE ?= .servers.env
+
+PYTHON ?= python3
+BIN := .venv/bin
+DESK := $(PYTHON) deploy/servers/servers.py
+
+.PHONY: demo test servers servers-stop up down bench chaos check lock clean
+
+demo: $(BIN)/fleet
+	@$(DESK) start
+	@$(BIN)/python -m deploy.desk.demo
+
+test: $(BIN)/fleet servers
+	@$(BIN)/python -m pytest $(PYTEST)
+
+servers:
+	@$(DESK) prerequisites
+	@$(DESK) start
+
+servers-stop:
+	@$(DESK) stop
+
+up: $(BIN)/fleet servers
+	@$(BIN)/fleet migrate
+	@$(BIN)/python -m workers.up start
+
+down:
+	@test ! -x $(BIN)/python || $(BIN)/python -m workers.up stop
+	@$(DESK) stop
+
+bench: $(BIN)/fleet servers
+	@$(BIN)/python -m tests.bench $(BENCH)
+
+chaos: $(BIN)/fleet servers
+	@$(BIN)/python -m tests.chaos $(CHAOS)
+
+check: $(BIN)/fleet
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+# Run from a checkout: the names `workers` and `shared` are given, so nothing is installed as a wheel.
+$(BIN)/fleet: requirements.lock deploy/fleet
+	@echo "Setting up .venv from requirements.lock (about 1 minute, 400 MB)"
+	@$(DESK) prerequisites
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@install -m 755 deploy/fleet $(BIN)/fleet
+
+lock: # new versions, with hashes, naming no index
+	@$(BIN)/pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras \
+	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header \
+	  --output-file requirements.lock pyproject.toml
+
+clean: down
+	@rm -rf .venv .fleet

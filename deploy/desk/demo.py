@@ -1,0 +1,227 @@
+"""`make demo`: a market, real Laravel code that writes it, the fleet that books it, and a second opinion.
+
+Everything is private to this checkout's desk: its schema `fleet` and its streams are emptied first.
+DEMO_ONCE=1 stops after the table and exits 0 only if every figure ties. DEMO_FILLS and DEMO_ACCOUNTS
+change the size.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from deploy.desk import oracle
+from deploy.desk.market import Line, Market, troubled
+from shared.dotenv import parse_dotenv
+from shared.mysql.connection import connect
+from shared.settings import Settings
+from shared.streams.connection import control_client
+from workers import up
+from workers.build import budget_bytes
+from workers.migrate import run_migrate
+from workers.registry import STREAMS
+from workers.roles import load_settings
+from workers.status import Status, collect
+
+FILLS = 20_000
+ACCOUNTS = 50
+SEED = 7
+DRAIN_SECONDS = 300
+LOOK_SECONDS = 0.5
+USERS_SHOWN = 10
+ROOT = Path(__file__).parents[2]
+console = Console()
+
+
+def main() -> int:
+    """Exit code: 0 when every figure ties."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    fills = int(os.environ.get("DEMO_FILLS", FILLS))
+    accounts = int(os.environ.get("DEMO_ACCOUNTS", ACCOUNTS))
+    desk = desk_values()
+    settings = load_settings("cli")
+    try:
+        _say("Emptying the desk's own schema and streams, then migrating")
+        empty(settings, desk)
+        run_migrate(load_settings("migrate"), sql=False)
+        _say("Starting the fleet: streams, relay, jobs, beat, flower, rq, metrics")
+        if up.start() != 0:
+            return 1
+        tied = _play(settings, desk, fills, accounts)
+        if os.environ.get("DEMO_ONCE") != "1":
+            _stay()
+    except KeyboardInterrupt:
+        _say("Stopping")
+        return 130
+    else:
+        return 0 if tied else 1
+    finally:
+        up.stop()
+        subprocess.run([sys.executable, "deploy/servers/servers.py", "stop"], cwd=ROOT, check=False)
+
+
+def desk_values() -> dict[str, str]:
+    """What the servers of this desk wrote down."""
+    file = Path(os.environ.get("FLEET_ENV_FILE", ".servers.env"))
+    return parse_dotenv(file.read_text(), os.environ)
+
+
+def empty(settings: Settings, desk: dict[str, str]) -> None:
+    """Drop and make the desk's schema again; delete its streams and what belongs to them."""
+    owner = settings.mysql.model_copy(update={"user": "root"}).model_copy(
+        update={"password": type(settings.mysql.password)(desk["SERVERS_DB_ROOT_PASSWORD"])}
+    )
+    connection = connect(owner, database="")
+    cursor = connection.cursor()
+    cursor.execute(f"DROP DATABASE IF EXISTS `{settings.mysql.database}`")
+    cursor.execute(f"CREATE DATABASE `{settings.mysql.database}` CHARACTER SET utf8mb4")
+    connection.close()
+    redis = control_client(settings.streams_redis, name="fleet-demo")
+    for pattern in ("streams:*", "fleet:*"):
+        keys = list(redis.scan_iter(match=f"{settings.prefix}{pattern}", count=1000))
+        for start in range(0, len(keys), 500):
+            redis.delete(*keys[start : start + 500])
+
+
+def _play(settings: Settings, desk: dict[str, str], fills: int, accounts: int) -> bool:
+    market = Market(SEED, accounts)
+    lines = troubled(list(market.lines(fills)), market, SEED)
+    started = time.monotonic()
+    _artisan(desk, "migrate", "--force")
+    _artisan(desk, "desk:accounts", str(accounts))
+    _say(f"Laravel writes {len(lines):,} events: half through the outbox, half by XADD, some late or twice")
+    feeder = threading.Thread(target=_feed, args=(desk, lines), daemon=True)
+    feeder.start()
+    status = _watch(settings, feeder, len(lines))
+    seconds = time.monotonic() - started
+    connection = connect(settings.mysql)
+    books = oracle.books([(line.type, line.data) for line in lines])
+    found = oracle.differences(connection, books)
+    _show_users(connection, books)
+    if status is None:
+        console.print(f"[red]not drained after {DRAIN_SECONDS} s; `fleet status` says why")
+        return False
+    for difference in found[:20]:
+        console.print(f"[red]{difference}")
+    console.print(
+        f"[green]{len(books.positions):,} positions and {len(books.daily):,} daily rows tie to the last "
+        f"digit[/green]; {len(lines):,} events in {seconds:.1f} s"
+        if not found
+        else f"[red]{len(found)} figures differ"
+    )
+    _show_urls(settings)
+    return not found
+
+
+def _feed(desk: dict[str, str], lines: list[Line]) -> None:
+    command = [desk["SERVERS_PHP"], "artisan", "desk:feed", "-", "--via=mixed", "--chunk=500"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as php:
+        if php.stdin is None:
+            raise AssertionError("a pipe was asked for")
+        for line in lines:
+            php.stdin.write(line.as_json() + "\n")
+        php.stdin.close()
+
+
+def _watch(settings: Settings, feeder: threading.Thread, events: int) -> Status | None:
+    """Show progress until everything is booked; None when it takes too long."""
+    connection = connect(settings.mysql)
+    redis = control_client(settings.streams_redis, name="fleet-demo")
+    deadline = time.monotonic() + DRAIN_SECONDS
+    before, seen = time.monotonic(), 0
+    while time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS)
+        status = collect(connection, redis, settings.prefix, STREAMS, settings.partitions,
+                         budget_bytes(settings, redis))
+        booked = _booked(connection)
+        now = time.monotonic()
+        rate, before, seen = (booked - seen) / (now - before), now, booked
+        console.print(
+            f"  booked {booked:>7,} of about {events:,} · {rate:>7,.0f}/s · lag {status.lag_events:>6,} · "
+            f"outbox {status.outbox_waiting + status.outbox_unconfirmed:>6,} · "
+            f"restating {status.restating_positions}"
+        )
+        waiting = status.lag_events + status.outbox_waiting + status.outbox_unconfirmed
+        if not feeder.is_alive() and not waiting and not status.restating_positions and booked:
+            return status
+    return None
+
+
+def _booked(connection: Any) -> int:
+    cursor = connection.cursor()
+    cursor.execute("SELECT COALESCE(SUM(entries_read), 0) FROM fleet_offsets")
+    total = int(cursor.fetchone()[0])
+    connection.commit()
+    return total
+
+
+def _show_users(connection: Any, books: oracle.Books) -> None:
+    """P&L by account from MySQL, beside the independent figures."""
+    expected: dict[tuple[int, str], int] = defaultdict(int)
+    for (account, _, _, _, asset), figures in books.daily.items():
+        expected[account, asset] += (
+            figures.get("realized", 0) - figures.get("fees", 0) + figures.get("funding", 0)
+            + figures.get("other", 0)
+        )
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT account_id, asset, SUM(realized), SUM(fees), SUM(funding), SUM(other) "
+        "FROM fleet_pnl_daily GROUP BY account_id, asset ORDER BY account_id, asset"
+    )
+    table = Table("account", "asset", "realized", "fees", "funding", "other", "P&L", "independent", "")
+    shown: set[int] = set()
+    for account, asset, realized, fees, funding, other in cursor.fetchall():
+        shown.add(account)
+        if len(shown) > USERS_SHOWN:
+            break
+        pnl = realized - fees + funding + other
+        second = Decimal(expected[account, asset]).scaleb(-18)
+        table.add_row(
+            str(account), asset, *(_short(one) for one in (realized, fees, funding, other, pnl, second)),
+            "ties" if pnl == second else "DIFFERS",
+        )
+    console.print(table)
+
+
+def _short(amount: Decimal) -> str:
+    text = format(amount, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _show_urls(settings: Settings) -> None:
+    flower = up.flower_url()
+    console.print(f"Flower   {flower}  (user and password: .fleet/flower.auth)")
+    console.print(f"metrics  http://127.0.0.1:{settings.metrics_port}/metrics and the ports after it")
+    console.print("status   .venv/bin/fleet status     logs  .fleet/logs/")
+
+
+def _artisan(desk: dict[str, str], *words: str) -> None:
+    done = subprocess.run(
+        [desk["SERVERS_PHP"], "artisan", *words], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"artisan {words[0]} failed:\n{done.stdout}{done.stderr}")
+
+
+def _stay() -> None:
+    _say("The fleet stays up. Ctrl-C ends it and leaves nothing running.")
+    threading.Event().wait()
+
+
+def _say(text: str) -> None:
+    console.print(f"[bold]{text}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,3 @@
+-- Run once by the image's entrypoint, after it has made tradedesk and the user fleet.
+CREATE DATABASE IF NOT EXISTS fleet CHARACTER SET utf8mb4;
+GRANT ALL PRIVILEGES ON fleet.* TO 'fleet'@'%';

@@ -1,0 +1,30 @@
+"""Identity as text: what a parked event and a break are known by. JSON arrays, so that no separator
+inside a venue's own id can make two identities look alike."""
+
+from __future__ import annotations
+
+import json
+from hashlib import blake2b
+
+
+def fill_identity(account_id: int, product: str, instrument: str, trade_id: str, side: str) -> str:
+    return _text("fill", account_id, product, instrument, trade_id, side)
+
+
+def cash_identity(
+    account_id: int, venue_type: str, ref: str, asset: str, instrument: str
+) -> str:
+    return _text("cash", account_id, venue_type, ref, asset, instrument)
+
+
+def signal_identity(source: str, channel_id: str, message_id: str, revision: int) -> str:
+    return _text("signal", source, channel_id, message_id, revision)
+
+
+def report_hash(data: str) -> bytes:
+    """BLAKE2b-128 of the verbatim JSON: 16 bytes."""
+    return blake2b(data.encode(), digest_size=16).digest()
+
+
+def _text(*parts: str | int) -> str:
+    return json.dumps(parts, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,192 @@
+"""The fold: fills in, position and realized P&L out. Pure, exact, one fill at a time.
+
+Average cost, as exchanges do it. A partial close takes its share of the cost, quantized, and leaves the
+remainder in the position (residual-carrying), so that whenever a position is flat the sum of its realized
+P&L is exactly minus the sum of the values traded.
+
+A hedge-mode book is folded like a netting one: `position_side` is part of the key, a `short` book is
+opened by its first sell. Inverse contracts are refused; their rule is r = V + C_out, E = Q*m/C.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from shared.ledger.days import day_of
+from shared.ledger.fill import Placed, UnsupportedProduct
+from shared.ledger.money import LEDGER, ZERO, checked, quantize
+
+
+class State(NamedTuple):
+    """`qty` and `cost` are signed, negative for a short. `unknown_basis_qty` only for spot."""
+
+    qty: Decimal
+    cost: Decimal
+    unknown_basis_qty: Decimal
+
+
+FLAT = State(ZERO, ZERO, ZERO)
+
+
+class Traded(Placed, Protocol):
+    """What the fold reads of a fill."""
+
+    @property
+    def venue(self) -> str: ...
+    @property
+    def qty(self) -> Decimal: ...
+    @property
+    def value(self) -> Decimal: ...
+    @property
+    def fee(self) -> Decimal | None: ...
+    @property
+    def fee_asset(self) -> str | None: ...
+    @property
+    def base_asset(self) -> str | None: ...
+    @property
+    def settle_asset(self) -> str: ...
+    @property
+    def contract_size(self) -> Decimal: ...
+
+
+F = TypeVar("F", bound="Traded")
+
+
+class DayRow(NamedTuple):
+    """One settle asset's share of a position's day: the state after its last fill of that day, and its
+    realized P&L and fills of that day. A day with one row only is a checkpoint."""
+
+    settle_asset: str
+    state: State
+    realized: Decimal
+    fills: int
+    contract_size: Decimal
+
+
+class Day(NamedTuple, Generic[F]):
+    """A whole day of a position. `last` is its newest fill."""
+
+    day: int
+    rows: dict[str, DayRow]
+    state: State
+    last: F
+
+
+class Fold(NamedTuple):
+    state: State
+    realized: Decimal
+    days: list[tuple[int, dict[str, DayRow]]]
+
+
+def fold(state: State, fills: Iterable[Traded], product: str) -> Fold:
+    """`state` after `fills`, which stand in order; the realized P&L of all of them; and their days."""
+    realized, days = ZERO, []
+    for day in fold_days(state, fills, product):
+        state = day.state
+        for row in day.rows.values():
+            realized = LEDGER.add(realized, row.realized)
+        days.append((day.day, day.rows))
+    return Fold(state, realized, days)
+
+
+def fold_days(state: State, fills: Iterable[F], product: str) -> Iterator[Day[F]]:
+    """Folds lazily and yields every day once it is complete, so that memory stays flat and the reader may
+    stop between two days. Raises AmountOverflow, UnsupportedProduct."""
+    step = _STEPS.get(product)
+    if step is None:
+        raise UnsupportedProduct(f"no fold for product {product!r}; known: {', '.join(_STEPS)}")
+    today: int | None = None
+    rows: dict[str, DayRow] = {}
+    last: F | None = None
+    for fill in fills:
+        day = day_of(fill.executed_at_ms)
+        if day != today:
+            if today is not None and last is not None:
+                yield Day(today, rows, state, last)
+            today, rows = day, {}
+        state, realized = step(state, fill)
+        asset = fill.settle_asset
+        before = rows.get(asset)
+        if before is None:
+            rows[asset] = DayRow(asset, state, realized, 1, fill.contract_size)
+        else:
+            total = LEDGER.add(before.realized, realized)
+            rows[asset] = DayRow(asset, state, total, before.fills + 1, fill.contract_size)
+        last = fill
+    if today is not None and last is not None:
+        yield Day(today, rows, state, last)
+
+
+def average_entry(state: State, contract_size: Decimal) -> Decimal | None:
+    """Quantity-weighted entry price, 18 decimals; None when flat."""
+    if not state.qty:
+        return None
+    return quantize(LEDGER.divide(state.cost, LEDGER.multiply(state.qty, contract_size)))
+
+
+def _linear(state: State, fill: Traded) -> tuple[State, Decimal]:
+    qty, value = fill.qty, fill.value
+    if fill.side == "sell":
+        qty, value = qty.copy_negate(), value.copy_negate()
+    held = state.qty
+    after = checked(LEDGER.add(held, qty))
+    if not held or held.is_signed() == qty.is_signed():
+        return State(after, checked(LEDGER.add(state.cost, value)), ZERO), ZERO
+    if not after or after.is_signed() == held.is_signed():
+        closing, opening = value, ZERO
+        cost_out = state.cost if not after else _share(state.cost, qty, held).copy_negate()
+        cost = LEDGER.subtract(state.cost, cost_out)
+    else:  # a flip: the part that closes and the part that opens add up to the whole value
+        closing = _share(value, held, qty).copy_negate()
+        opening = LEDGER.subtract(value, closing)
+        cost_out, cost = state.cost, opening
+    realized = LEDGER.minus(LEDGER.add(closing, cost_out))
+    return State(after, cost, ZERO), checked(realized)
+
+
+def _spot(state: State, fill: Traded) -> tuple[State, Decimal]:
+    """Quantity moves net of a fee in the base asset, the cost stays (trading rule: a base fee reduces the
+    holding). What is sold beyond the holding has no known basis and no realized P&L."""
+    held, cost, unknown = state
+    fee = base_fee(fill) or ZERO
+    if fill.side == "buy":
+        cost = checked(LEDGER.add(cost, fill.value))
+        after = checked(LEDGER.add(held, LEDGER.subtract(fill.qty, fee)))
+        if after > ZERO:
+            return State(after, cost, unknown), ZERO
+        # the fee took everything: what was paid is lost, what is missing had no known basis
+        return State(ZERO, ZERO, checked(LEDGER.subtract(unknown, after))), LEDGER.minus(cost)
+    leaving = LEDGER.add(fill.qty, fee)
+    after = checked(LEDGER.subtract(held, leaving))
+    if leaving <= ZERO:  # a rebate larger than the sale
+        return State(after, cost, unknown), fill.value
+    if after > ZERO:
+        cost_out = _share(cost, leaving, held)
+        realized = checked(LEDGER.subtract(fill.value, cost_out))
+        return State(after, LEDGER.subtract(cost, cost_out), unknown), realized
+    known = fill.value if not after else _share(fill.value, held, leaving)
+    realized = checked(LEDGER.subtract(known, cost))
+    return State(ZERO, ZERO, checked(LEDGER.subtract(unknown, after))), realized
+
+
+def base_fee(fill: Traded) -> Decimal | None:
+    """The fee that changes a spot quantity; None if there is none."""
+    if fill.fee and fill.fee_asset is not None and fill.fee_asset == fill.base_asset:
+        return fill.fee
+    return None
+
+
+def _share(amount: Decimal, part: Decimal, whole: Decimal) -> Decimal:
+    """amount * part / whole, quantized once."""
+    return quantize(LEDGER.divide(LEDGER.multiply(amount, part), whole))
+
+
+_STEPS = {"linear": _linear, "spot": _spot}
+
+
+def due(restating_fills: int, fills_to_fold: int, *, idle: bool) -> bool:
+    """Whether a waiting fold pays: always when there is nothing else to do, otherwise once the fills that
+    wait are a quarter of those to fold. A fill is then folded about four times at most, however it comes."""
+    return restating_fills > 0 and (idle or 4 * restating_fills >= fills_to_fold)

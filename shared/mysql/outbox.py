@@ -1,0 +1,75 @@
+"""The outbox: what must not be lost is a row here first, in the transaction that caused it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from shared.mysql.queries import load
+
+SQL = load(Path(__file__).with_name("outbox.sql"))
+
+
+class OutboxRow(NamedTuple):
+    """One event on its way to a stream."""
+
+    id: int
+    stream: str
+    type: str
+    event_key: str
+    event_id: str
+    ts_us: int
+    data: str
+    traceparent: str | None
+
+
+class Unconfirmed(NamedTuple):
+    """Rows of one partition that were sent a while ago and that no sink has confirmed."""
+
+    stream: str
+    partition: int
+    rows: int
+    oldest_sent_at: float
+
+
+def claim(connection: Any, limit: int, partitions: int) -> list[OutboxRow]:
+    """Mark waiting rows as sent and return them. The caller commits, then appends."""
+    cursor = connection.cursor()
+    cursor.execute(SQL["claim"], (limit,))
+    rows = [OutboxRow(*row) for row in cursor.fetchall()]
+    if rows:
+        cursor.execute(SQL["mark_sent"], (partitions, [row.id for row in rows]))
+    return rows
+
+
+def give_back(connection: Any, ids: Sequence[int]) -> None:
+    """The append did not happen (or nobody knows): send again later."""
+    if ids:
+        connection.cursor().execute(SQL["mark_waiting"], (list(ids),))
+
+
+def confirm(connection: Any, ids: Sequence[int]) -> None:
+    """Mark rows whose effect stands in this very transaction."""
+    if not ids:
+        return
+    cursor = connection.cursor()
+    cursor.execute(SQL["confirmable"], (list(ids),))
+    found = [row[0] for row in cursor.fetchall()]
+    if found:
+        cursor.execute(SQL["confirm"], (found,))
+
+
+def resend_all(connection: Any) -> int:
+    """Send every unconfirmed row again; returns how many."""
+    return int(connection.cursor().execute(SQL["resend_all"]))
+
+
+def resend_partition(connection: Any, stream: str, partition: int) -> int:
+    """Send a partition's unconfirmed rows again; returns how many."""
+    return int(connection.cursor().execute(SQL["resend_stream"], (stream, partition)))
+
+
+def prune(connection: Any, retention_seconds: int, limit: int) -> int:
+    """Delete confirmed rows older than the retention; returns how many."""
+    return int(connection.cursor().execute(SQL["prune"], (retention_seconds, limit)))

@@ -1,0 +1,373 @@
+"""Every setting of the fleet, read once at start, in Laravel's own names.
+
+`load(role)` merges the sources (see `settings_sources`), refuses what is malformed, unknown or
+ambiguous with SettingsError, and returns a frozen Settings. Only roles in DECRYPTS hold APP_KEY.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from pydantic import SecretStr
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from shared.endpoints import (
+    MAX_PORT,
+    MySQLSettings,
+    RedisSettings,
+    mysql_from_values,
+    redis_from_parts,
+    redis_from_url,
+    whole,
+)
+from shared.errors import SettingsError
+from shared.laravel import naming
+from shared.laravel.probe import keys_begin_with
+from shared.settings_sources import Merged, Values, merge
+
+ROLES = (
+    "streams",
+    "relay",
+    "jobs",
+    "laravel",
+    "rq",
+    "beat",
+    "flower",
+    "metrics",
+    "collector",
+    "migrate",
+    "cli",
+)
+# Exchange keys (jobs, rq) and encrypted Laravel jobs are read by these and nobody else.
+DECRYPTS = frozenset({"jobs", "laravel", "rq"})
+# Scheduling and watching need Redis only: a deployment may leave DB_* out for them.
+WITHOUT_MYSQL = frozenset({"beat", "flower"})
+
+SECRETS = (
+    "APP_KEY",
+    "APP_PREVIOUS_KEYS",
+    "DB_PASSWORD",
+    "DATABASE_URL",
+    "DB_URL",
+    "REDIS_PASSWORD",
+    "REDIS_URL",
+    "SENTRY_LARAVEL_DSN",
+    "SENTRY_DSN",
+    "FLEET_TIMESCALE_URL",
+    "FLEET_STREAMS_REDIS_URL",
+    "FLEET_BROKER_URL",
+)
+_KEYS = ("APP_KEY", "APP_PREVIOUS_KEYS")
+
+FLEET_NAMES = (
+    "FLEET_BROKER_PREFIX",
+    "FLEET_BROKER_URL",
+    "FLEET_DB_DATABASE",
+    "FLEET_ENV_FILE",
+    "FLEET_EVENTS_QUEUE",
+    "FLEET_HORIZON",
+    "FLEET_LARAVEL_CONNECTION",
+    "FLEET_METRICS_PORT",
+    "FLEET_PARTITIONS",
+    "FLEET_QUEUES",
+    "FLEET_REDIS_BUDGET",
+    "FLEET_STREAMS_REDIS_URL",
+    "FLEET_STREAM_RETENTION",
+    "FLEET_TIMESCALE_URL",
+)
+
+_BROKER_DATABASE = 2
+_MAX_PARTITIONS = 4096  # fleet_offsets.partition_no holds 65,535; a reader per partition does not
+_QUEUE_NAME = re.compile(r"[A-Za-z0-9_.:{}-]{1,128}")
+_UNITS = {"": 1, "b": 1, "k": 10**3, "kb": 2**10, "m": 10**6, "mb": 2**20, "g": 10**9, "gb": 2**30}
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+class RedisBudget(NamedTuple):
+    """What streams may use: a share of maxmemory, or bytes. Exactly one is set."""
+
+    share: Decimal | None
+    bytes: int | None
+
+    def limit(self, maxmemory: int) -> int | None:
+        """Bytes; None when it is a share and Redis has no maxmemory (0)."""
+        if self.share is None:
+            return self.bytes
+        return int(maxmemory * self.share) if maxmemory else None
+
+
+class CacheSettings(NamedTuple):
+    """Laravel's cache, where restart signals and unique locks live."""
+
+    store: str | None  # None: not written, and the default differs between versions
+    prefixes: tuple[str, ...]  # candidates of the prefix inside the store
+    redis: RedisSettings  # values; locks are on Laravel's default connection
+
+
+class QueueSettings(NamedTuple):
+    """Laravel's Redis queue as config/queue.php reads it."""
+
+    connection: str | None
+    default_queue: str
+    retry_after: int  # seconds
+    failed_driver: str
+
+
+class Settings(BaseSettings):
+    """Frozen; secrets are SecretStr. Build it with `load`, or by keyword in tests."""
+
+    model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True, extra="forbid")
+
+    role: str
+    app_name: str
+    app_env: str
+    app_key: SecretStr | None = None
+    app_previous_keys: tuple[SecretStr, ...] = ()
+    database: MySQLSettings | None
+    timescale_url: SecretStr | None = None
+    redis: RedisSettings
+    redis_client: str = "phpredis"
+    streams_redis: RedisSettings
+    broker: RedisSettings
+    prefix: str
+    broker_prefix: str
+    horizon_prefix: str
+    cache: CacheSettings
+    queue: QueueSettings
+    redis_budget: RedisBudget = RedisBudget(Decimal("0.25"), None)
+    partitions: int = 32
+    stream_retention: timedelta = timedelta(hours=24)
+    queues: tuple[str, ...] = ("fleet",)
+    laravel_connection: str = "redis"
+    events_queue: str = "fleet-events"
+    horizon: Literal["off", "jobs", "supervisor"] = "jobs"
+    metrics_port: int = 9540
+    sentry_dsn: SecretStr | None = None
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `load` merged: pydantic's own readers do not know Laravel's rules."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+    @property
+    def mysql(self) -> MySQLSettings:
+        if self.database is None:
+            raise SettingsError(f"role {self.role} needs MySQL: write the DB_* lines of Laravel")
+        return self.database
+
+
+def load(
+    role: str,
+    environ: Mapping[str, str] | None = None,
+    exists: Callable[[str], bool] | None = None,
+) -> Settings:
+    """Settings of one role.
+
+    environ: os.environ unless given. exists: whether keys begin with a prefix; asked only when
+    REDIS_PREFIX is written nowhere, and by default it asks Laravel's Redis.
+    """
+    if role not in ROLES:
+        raise SettingsError(f"role {role!r}: one of {', '.join(ROLES)} expected")
+    environ = os.environ if environ is None else environ
+    env_file = Path(environ.get("FLEET_ENV_FILE") or ".env")
+    merged = merge(environ, env_file, SECRETS, () if role in DECRYPTS else _KEYS)
+    return build(merged, role, exists)
+
+
+def build(merged: Merged, role: str, exists: Callable[[str], bool] | None) -> Settings:
+    """Settings from merged values; pure but for `exists`."""
+    values = merged.values
+    _refuse_unknown(values)
+    redis = redis_from_parts(values, "REDIS_DB")
+    cache_redis = redis_from_parts(values, "REDIS_CACHE_DB")
+    queues = _queues(values)
+    if exists is None:
+        asked = tuple(dict.fromkeys((redis, cache_redis)))
+        names = (values.get("REDIS_QUEUE") or "default", "default", *queues)
+        exists = partial(keys_begin_with, asked, tuple(dict.fromkeys(names)))
+    prefix = _prefix(values, exists)
+    app_name = _app_name(values)
+    broker_prefix = values.get("FLEET_BROKER_PREFIX")
+    return Settings(
+        role=role,
+        app_name=app_name,
+        app_env=values.get("APP_ENV") or "production",
+        app_key=_secret(values, "APP_KEY"),
+        app_previous_keys=tuple(
+            SecretStr(key) for key in (values.get("APP_PREVIOUS_KEYS") or "").split(",") if key
+        ),
+        database=_database(values, role),
+        timescale_url=_timescale(values),
+        redis=redis,
+        redis_client=_choice(values, "REDIS_CLIENT", "phpredis", ("phpredis", "predis", "relay")),
+        streams_redis=_redis(values, "FLEET_STREAMS_REDIS_URL", redis, cache_redis),
+        broker=_redis(values, "FLEET_BROKER_URL", redis.at(_BROKER_DATABASE), cache_redis),
+        prefix=prefix,
+        broker_prefix=f"{prefix}fleet:" if broker_prefix is None else broker_prefix,
+        horizon_prefix=naming.horizon_prefix(app_name, _written(values, "HORIZON_PREFIX")),
+        cache=CacheSettings(
+            values.get("CACHE_STORE") or values.get("CACHE_DRIVER") or None,
+            naming.cache_prefixes(app_name, _written(values, "CACHE_PREFIX")),
+            cache_redis,
+        ),
+        queue=QueueSettings(
+            values.get("QUEUE_CONNECTION") or None,
+            values.get("REDIS_QUEUE") or "default",
+            _whole(values, "REDIS_QUEUE_RETRY_AFTER", 90, 1, 7 * 86_400),
+            values.get("QUEUE_FAILED_DRIVER") or "database-uuids",
+        ),
+        redis_budget=parse_budget(values.get("FLEET_REDIS_BUDGET") or "25%"),
+        partitions=_whole(values, "FLEET_PARTITIONS", 32, 1, _MAX_PARTITIONS),
+        stream_retention=parse_retention(values.get("FLEET_STREAM_RETENTION") or "24h"),
+        queues=queues,
+        laravel_connection=values.get("FLEET_LARAVEL_CONNECTION") or "redis",
+        events_queue=_queue_name("FLEET_EVENTS_QUEUE", values, "fleet-events"),
+        horizon=_horizon(values),
+        metrics_port=_whole(values, "FLEET_METRICS_PORT", 9540, 1, MAX_PORT),
+        sentry_dsn=_secret(values, "SENTRY_LARAVEL_DSN") or _secret(values, "SENTRY_DSN"),
+        notes=merged.notes,
+    )
+
+
+def parse_budget(text: str) -> RedisBudget:
+    """`25%` of maxmemory, or bytes with Redis' own units (`512mb`, `2gb`, `1073741824`)."""
+    share = re.fullmatch(r"(\d{1,3}(?:\.\d+)?)\s*%", text.strip(), re.ASCII)
+    if share and 0 < Decimal(share[1]) <= 100:  # noqa: PLR2004 - per cent
+        return RedisBudget(Decimal(share[1]) / 100, None)
+    size = re.fullmatch(r"(\d+)\s*([a-z]{0,2})", text.strip().lower(), re.ASCII)
+    if size and size[2] in _UNITS and int(size[1]):
+        return RedisBudget(None, int(size[1]) * _UNITS[size[2]])
+    raise SettingsError("FLEET_REDIS_BUDGET: write a share as 25% or a size as 512mb, 2gb or bytes")
+
+
+def parse_retention(text: str) -> timedelta:
+    """`24h`, `90m`, `7d`, `45s`, or seconds."""
+    found = re.fullmatch(r"(\d{1,9})\s*([smhd]?)", text.strip().lower(), re.ASCII)
+    if not found or not int(found[1]):
+        raise SettingsError("FLEET_STREAM_RETENTION: write 24h, 90m, 7d or a number of seconds")
+    return timedelta(seconds=int(found[1]) * _SECONDS[found[2]])
+
+
+def _refuse_unknown(values: Values) -> None:
+    """A misspelt name would silently leave the default in force."""
+    known = {*FLEET_NAMES, *(f"{name}_FILE" for name in SECRETS if name.startswith("FLEET_"))}
+    for name in sorted(values):
+        if name.startswith("FLEET_") and name not in known:
+            near = difflib.get_close_matches(name, FLEET_NAMES, n=1)
+            cure = f"write {near[0]}" if near else "remove it; see the list of settings"
+            raise SettingsError(f"{name} is no setting of the fleet: {cure}")
+
+
+def _prefix(values: Values, exists: Callable[[str], bool]) -> str:
+    written = _written(values, "REDIS_PREFIX")
+    app_name = _app_name(values)
+    strange = naming.doubtful(app_name)
+    if written is None and strange:
+        raise SettingsError(
+            f"APP_NAME holds {strange!r}, whose slug is not certain: write REDIS_PREFIX=... as "
+            "`php artisan tinker --execute=\"echo config('database.redis.options.prefix');\"` says"
+        )
+    return naming.choose("REDIS_PREFIX", naming.redis_prefixes(app_name, written), exists)
+
+
+def _app_name(values: Values) -> str:
+    """`laravel` stands in Laravel's own prefix expressions; `null` counts as empty there."""
+    return values["APP_NAME"] or "" if "APP_NAME" in values else "laravel"
+
+
+def _written(values: Values, name: str) -> str | None:
+    """A prefix as written: empty and `null` mean none at all, absent means Laravel's default."""
+    return values[name] or "" if name in values else None
+
+
+def _secret(values: Values, name: str) -> SecretStr | None:
+    text = values.get(name)
+    return SecretStr(text) if text else None
+
+
+def _database(values: Values, role: str) -> MySQLSettings | None:
+    absent = not any(values.get(name) for name in ("DB_DATABASE", "DB_URL", "DATABASE_URL"))
+    return None if role in WITHOUT_MYSQL and absent else mysql_from_values(values)
+
+
+def _timescale(values: Values) -> SecretStr | None:
+    text = values.get("FLEET_TIMESCALE_URL")
+    if text and not text.startswith(("postgresql://", "postgres://")):
+        raise SettingsError("FLEET_TIMESCALE_URL: write postgresql://user:password@host:5432/name")
+    return SecretStr(text) if text else None
+
+
+def _redis(
+    values: Values, name: str, default: RedisSettings, cache: RedisSettings
+) -> RedisSettings:
+    """A Redis of ours, which must survive `php artisan cache:clear` (a FLUSHDB)."""
+    text = values.get(name)
+    chosen = redis_from_url(name, text) if text else default
+    same_server = (chosen.server, chosen.socket) == (cache.server, cache.socket)
+    ours_alone = (
+        text or name == "FLEET_BROKER_URL"
+    )  # streams by default share Laravel's queues' fate
+    if ours_alone and same_server and chosen.database == cache.database:
+        raise SettingsError(
+            f"{name} would be database {cache.database} of Laravel's cache, which `cache:clear` "
+            f"flushes: write {name}=redis://{cache.server}/N with another database number N"
+        )
+    return chosen
+
+
+def _queues(values: Values) -> tuple[str, ...]:
+    names = [name.strip() for name in (values.get("FLEET_QUEUES") or "fleet").split(",")]
+    if not all(_QUEUE_NAME.fullmatch(name) for name in names) or len(set(names)) != len(names):
+        raise SettingsError("FLEET_QUEUES: write different queue names with commas: fleet,reports")
+    return tuple(names)
+
+
+def _queue_name(name: str, values: Values, default: str) -> str:
+    text = values.get(name) or default
+    if not _QUEUE_NAME.fullmatch(text):
+        raise SettingsError(f"{name}: write one queue name, for example {default}")
+    return text
+
+
+def _horizon(values: Values) -> Literal["off", "jobs", "supervisor"]:
+    text = values.get("FLEET_HORIZON") or "jobs"
+    if text in {"off", "false"}:  # YAML and Laravel's literals make false of it
+        return "off"
+    if text == "jobs":
+        return "jobs"
+    if text == "supervisor":
+        return "supervisor"
+    raise SettingsError("FLEET_HORIZON: write off, jobs or supervisor")
+
+
+def _choice(values: Values, name: str, default: str, allowed: Sequence[str]) -> str:
+    text = values.get(name) or default
+    if text not in allowed:
+        raise SettingsError(f"{name}: write one of {', '.join(allowed)}")
+    return text
+
+
+def _whole(values: Values, name: str, default: int, low: int, high: int) -> int:
+    text = values.get(name)
+    return whole(name, text, low, high) if text else default

@@ -1,0 +1,49 @@
+"""The Celery application: `celery -A workers.app ...`. The one module that acts when imported.
+
+It reads the environment, starts logs and Sentry, and builds the app of this process' role. Tests
+and other programs use `workers.wiring.make_app`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from celery import signals
+
+from shared import telemetry
+from shared.masking import Mask
+from shared.settings import Settings
+from workers.config import refuse_overrides
+from workers.flower import set_password
+from workers.reporting import BatchReport
+from workers.roles import current, load_settings
+from workers.stream_step import Reader
+from workers.wiring import make_app
+
+_role = current()
+refuse_overrides(os.environ)
+_settings: Settings = load_settings(_role)
+
+
+def _start_logs(**_: object) -> None:
+    """Connected to `setup_logging`, so Celery leaves the root logger to us."""
+    telemetry.start(
+        Mask.of(_settings),
+        role=_role,
+        dsn=_settings.sentry_dsn.get_secret_value() if _settings.sentry_dsn else "",
+        environment=_settings.app_env,
+    )
+
+
+def _make_reader(node: str, report: Callable[[BatchReport], None]) -> Reader:
+    from workers.build import build_reader  # noqa: PLC0415 - only stream nodes need its drivers
+
+    return build_reader(_settings, node, report)
+
+
+if _role == "flower":
+    set_password(os.environ)
+signals.setup_logging.connect(_start_logs, weak=False)
+_start_logs()
+app = make_app(_settings, _role, _make_reader)

@@ -1,0 +1,125 @@
+"""A batch as the loop sees it: slices of partitions, decoded, ready for one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shared.errors import InvalidEvent
+from shared.mysql.offsets import EVENT_ID_BYTES, Claim
+from shared.mysql.parked import ParkedEvent, value_of
+from shared.streams.assignment import PartitionId
+from shared.streams.decode import Table, decode
+from shared.streams.event import Event
+from shared.streams.log import Entry
+from workers.events.parked import account_of, identity_of
+
+
+@dataclass(slots=True)
+class OwnedPartition:
+    """A partition that this node owns under one epoch."""
+
+    id: PartitionId
+    key: bytes
+    epoch: int
+    last_id: str
+    last_event_id: bytes | None
+    suspect_id: str | None = None
+    suspect_tries: int = 0
+    try_alone: int = 0  # so many entries are still to be tried one by one
+    checked: bool = False  # the entry at the offset has been seen since the last reconnect
+    halted: bool = False
+    owned: bool = True
+
+
+@dataclass(slots=True)
+class Slice:
+    """Consecutive entries of one partition: valid ones as events, the others to be parked.
+
+    after_id is the entry they follow. The claim compares with it, so the second half of a split
+    batch can never be committed without the first.
+    """
+
+    partition: OwnedPartition
+    after_id: str
+    entries: Sequence[Entry]
+    events: list[Event[Any]]
+    parked: list[ParkedEvent]
+
+    @property
+    def active(self) -> bool:
+        return self.partition.owned and not self.partition.halted
+
+    def claim(self) -> Claim:
+        """Move the offset from the entry before this slice to its last entry."""
+        last = self.entries[-1]
+        return Claim(
+            stream=self.partition.id.stream,
+            partition=self.partition.id.number,
+            epoch=self.partition.epoch,
+            old_id=self.after_id,
+            new_id=last.entry_id,
+            new_event_id=value_of(last.fields, b"id")[:EVENT_ID_BYTES],
+            entries=len(self.entries),
+        )
+
+    def settled(self) -> None:
+        """The claim is committed: remember it."""
+        last = self.entries[-1]
+        self.partition.last_id = last.entry_id
+        self.partition.last_event_id = value_of(last.fields, b"id")[:EVENT_ID_BYTES]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """What is needed to turn entries into slices."""
+
+    table: Table
+    partitions: int
+
+    def slice(self, partition: OwnedPartition, after_id: str, entries: Sequence[Entry]) -> Slice:
+        """Decode each entry by itself, so that one bad entry is one parked event."""
+        events: list[Event[Any]] = []
+        parked: list[ParkedEvent] = []
+        stream, number = partition.id
+        for entry_id, fields in entries:
+            try:
+                events.append(
+                    decode(stream, number, self.partitions, entry_id, fields, self.table)
+                )
+            except InvalidEvent as invalid:
+                entry = Entry(entry_id, fields)
+                parked.append(parked_event(partition, entry, invalid.reason, invalid.detail))
+        return Slice(partition, after_id, entries, events, parked)
+
+    def split(self, work: Sequence[Slice]) -> list[list[Slice]]:
+        """Smaller pieces of a batch that failed: its partitions, or the halves of one."""
+        if len(work) > 1:
+            return [[piece] for piece in work]
+        (piece,) = work
+        middle = len(piece.entries) // 2
+        first, second = piece.entries[:middle], piece.entries[middle:]
+        return [
+            [self.slice(piece.partition, piece.after_id, first)],
+            [self.slice(piece.partition, first[-1].entry_id, second)],
+        ]
+
+
+def parked_event(
+    partition: OwnedPartition, entry: Entry, reason: str, error: str
+) -> ParkedEvent:
+    """The parked form of an entry, with the account whose books miss it."""
+    type_text = value_of(entry.fields, b"type").decode(errors="replace")
+    key = value_of(entry.fields, b"key").decode(errors="replace")
+    data = value_of(entry.fields, b"data")
+    return ParkedEvent(
+        stream=partition.id.stream,
+        partition=partition.id.number,
+        entry_id=entry.entry_id,
+        fields=entry.fields,
+        account_id=account_of(type_text, key, data),
+        identity=identity_of(type_text, key, data),
+        reason=reason,
+        error=error,
+    )

@@ -1,0 +1,114 @@
+"""Composition: settings become readers, relays and connections. Nothing else decides what runs."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from redis import Redis
+
+from shared import telemetry
+from shared.masking import Mask
+from shared.mysql.connection import connect
+from shared.settings import Settings
+from shared.streams.assignment import PartitionId
+from shared.streams.connection import control_client, data_client
+from shared.streams.decode import routes
+from workers.batch import Decoding
+from workers.consumer import StreamReader, node_name
+from workers.lane import Bounds, Tools
+from workers.partitions import settle_partitions
+from workers.registry import EVENTS, STREAMS, UPCASTERS, EventType
+from workers.relay import Relay, RelayTools
+from workers.reporting import BatchReport
+from workers.roles import load_settings
+
+CONSUMER = "ledger"
+LANES = 2
+"""Threads of a stream node: one waits for MySQL while the other decodes and folds."""
+
+
+def all_partitions(partitions: int) -> list[PartitionId]:
+    """Every partition of every stream."""
+    return [PartitionId(stream, number) for stream in STREAMS for number in range(partitions)]
+
+
+def build_reader(
+    settings: Settings,
+    node: str,
+    report: Callable[[BatchReport], None],
+    *,
+    table: Mapping[str, EventType] = EVENTS,
+    bounds: Bounds = Bounds(),
+    lanes: int = LANES,
+) -> StreamReader:
+    """The stream reader of one node. node: a stable name; each start adds its own mark."""
+    connect_mysql = partial(connect, settings.mysql)
+    connection = connect_mysql()
+    redis = control_client(settings.streams_redis, name="fleet-streams")
+    partitions = settle_partitions(connection, redis, settings.prefix, settings.partitions)
+    connection.close()
+    redis.close()
+    tools = Tools(
+        connect_mysql=connect_mysql,
+        connect_redis=partial(
+            data_client, settings.streams_redis, "fleet-streams", block_ms=bounds.block_ms
+        ),
+        prefix=settings.prefix,
+        consumer=CONSUMER,
+        node=node_name(node),
+        decoding=Decoding(routes(table, UPCASTERS), partitions),
+        table=table,
+        report=report,
+        log=telemetry.log("fleet.streams").info,
+        bounds=bounds,
+    )
+    return StreamReader(tools, all_partitions(partitions), lanes=lanes)
+
+
+def build_relay() -> tuple[Relay, int]:
+    """The relay of this process, from the environment, and its first metrics port."""
+    settings = load_settings("relay")
+    telemetry.start(
+        Mask.of(settings),
+        role="relay",
+        dsn=settings.sentry_dsn.get_secret_value() if settings.sentry_dsn else "",
+        environment=settings.app_env,
+    )
+    return relay_of(settings), settings.metrics_port
+
+
+def relay_of(settings: Settings) -> Relay:
+    """A relay from settings."""
+    connect_mysql = partial(connect, settings.mysql)
+    connect_redis = partial(control_client, settings.streams_redis, name="fleet-relay")
+    connection, redis = connect_mysql(), connect_redis()
+    partitions = settle_partitions(connection, redis, settings.prefix, settings.partitions)
+    connection.close()
+    redis.close()
+    return Relay(
+        RelayTools(
+            connect_mysql=connect_mysql,
+            connect_redis=connect_redis,
+            prefix=settings.prefix,
+            consumer=CONSUMER,
+            streams=STREAMS,
+            partitions=partitions,
+            budget_bytes=partial(budget_bytes, settings),
+            log=telemetry.log("fleet.relay").info,
+        )
+    )
+
+
+def budget_bytes(settings: Settings, redis: Redis) -> int | None:
+    """What our streams may use, from FLEET_REDIS_BUDGET and the server's maxmemory."""
+    memory: Any = redis.info("memory")
+    return settings.redis_budget.limit(int(memory["maxmemory"]))
+
+
+def host() -> str:
+    """Name of this machine, for node names."""
+    return os.environ.get("FLEET_NODE") or socket.gethostname()

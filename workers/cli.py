@@ -1,0 +1,258 @@
+"""`fleet`: what an operator types. Each command is a few lines; the work is elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from shared.errors import FleetError
+from shared.mysql import parked
+from shared.mysql.connection import connect
+from shared.mysql.offsets import SQL as OFFSETS_SQL
+from shared.mysql.parked import Filter
+from shared.settings import Settings, load
+from shared.streams.connection import control_client
+from workers.jobs.replay_parked import skip
+from workers.registry import STREAMS
+from workers.status import PartitionStatus, Status, collect
+
+console = Console()
+WATCH_SECONDS = 1.0
+LIST_ROWS = 50
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def fleet() -> None:
+    """The Python fleet beside a Laravel trading platform."""
+
+
+@fleet.command()
+@click.option("--grants", is_flag=True, help="Print the least-privilege GRANT and ACL lines.")
+def doctor(grants: bool) -> None:  # noqa: FBT001 - click passes flags so
+    """Check settings and servers; exit 1 on anything that can lose data."""
+    from workers.doctor import run_doctor  # noqa: PLC0415 - only this command needs it
+
+    sys.exit(run_doctor(load("cli"), grants=grants))
+
+
+@fleet.command()
+@click.option("--sql", is_flag=True, help="Print the statements instead of running them.")
+def migrate(sql: bool) -> None:  # noqa: FBT001 - click passes flags so
+    """Bring MySQL and TimescaleDB to the newest schema; safe to run twice."""
+    from workers.migrate import run_migrate  # noqa: PLC0415 - alembic is slow to import
+
+    sys.exit(run_migrate(load("migrate"), sql=sql))
+
+
+@fleet.command()
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def status(as_json: bool) -> None:  # noqa: FBT001 - click passes flags so
+    """Per partition: owner, epoch, offset, lag, parked; outbox; memory."""
+    found = _status(load("cli"))
+    if as_json:
+        click.echo(json.dumps(found.as_dict()))
+    else:
+        _print_status(found)
+
+
+@fleet.group("parked")
+def parked_group() -> None:
+    """Events set aside: look, replay, skip; resume a halted partition."""
+
+
+_by_reason = click.option("--reason", "reason", help="Short for --parked-for.")
+
+
+def _filters(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option("--entry", "entry_id", help="One entry id."),
+        click.option("--key", help="One event key, for example an account id."),
+        click.option("--parked-for", "why", help="One reason, as `fleet parked list` shows it."),
+        click.option("--type", "type_", help="One event type, for example order.filled.1."),
+        click.option("--stream", help="One stream."),
+    ):
+        command = option(command)
+    return command
+
+
+@parked_group.command("list")
+@_filters
+@_by_reason
+@click.option("--limit", default=LIST_ROWS, show_default=True)
+def parked_list(limit: int, **words: str | None) -> None:
+    """Open events, oldest first, below the counts by reason."""
+    connection = connect(load("cli").mysql)
+    cursor = connection.cursor()
+    cursor.execute(parked.SQL["count_open"])
+    counts = Table("reason", "type", "open")
+    for reason, type_, number in cursor.fetchall():
+        counts.add_row(reason, _shown(type_), str(number))
+    console.print(counts)
+    rows = Table("stream", "entry", "key", "type", "reason", "error", "tries", "parked at")
+    for event in parked.open_events(connection, _filter(words), limit):
+        rows.add_row(
+            f"{event.stream}:{event.partition}", event.entry_id, _shown(event.key),
+            _shown(event.type), event.reason, event.error, str(event.tries), str(event.parked_at),
+        )
+    console.print(rows)
+
+
+@parked_group.command("show")
+@click.argument("entry_id")
+def parked_show(entry_id: str) -> None:
+    """Everything about one parked event."""
+    connection = connect(load("cli").mysql)
+    found = parked.open_events(connection, Filter(entry_id=entry_id), LIST_ROWS)
+    if not found:
+        raise click.ClickException(f"no open event {entry_id}; `fleet parked list` shows them")
+    for event in found:
+        for name, value in event._asdict().items():
+            click.echo(f"{name:12} {_shown(value) if isinstance(value, bytes) else value}")
+
+
+@parked_group.command("replay")
+@_filters
+@_by_reason
+@click.option("--all", "everything", is_flag=True, help="Without a filter: really all of them.")
+@click.option("--dry-run", is_flag=True, help="Only say how many match.")
+def parked_replay(everything: bool, dry_run: bool, **words: str | None) -> None:  # noqa: FBT001
+    """Apply matching events again, as an operator job with progress (Ctrl-C cancels)."""
+    wanted = _checked_filter(words, everything)
+    settings = load("cli")
+    if dry_run:
+        click.echo(f"{_count(settings, wanted)} events match")
+        return
+    _run_job(settings, "replay_parked", dict(wanted._asdict()))
+
+
+@parked_group.command("skip")
+@_filters
+@click.option("--all", "everything", is_flag=True, help="Without a filter: really all of them.")
+@click.option("--reason", "because", help="Why nobody needs them; kept with each.")
+@click.option("--dry-run", is_flag=True, help="Only say how many match.")
+def parked_skip(
+    everything: bool, because: str | None, dry_run: bool, **words: str | None  # noqa: FBT001
+) -> None:
+    """Close matching events without applying them; --reason is kept with each."""
+    wanted = _checked_filter(words, everything)
+    settings = load("cli")
+    if dry_run:
+        click.echo(f"{_count(settings, wanted)} events match")
+        return
+    if not because:
+        raise click.UsageError("skip drops events for good: say why with --reason")
+    click.echo(f"{skip(connect(settings.mysql), wanted, because)} events skipped")
+
+
+@parked_group.command("resume")
+def parked_resume() -> None:
+    """Let halted partitions go on, after the handler was mended."""
+    connection = connect(load("cli").mysql)
+    resumed = connection.cursor().execute(OFFSETS_SQL["resume"])
+    connection.commit()
+    click.echo(f"{resumed} partitions resumed")
+
+
+@fleet.command()
+def recover() -> None:
+    """After a restore of MySQL or a loss of Redis: read and send everything once more."""
+    settings = load("cli")
+    _run_job(settings, "recover", {})
+
+
+def _run_job(settings: Settings, name: str, arguments: dict[str, Any]) -> None:
+    from workers.jobs.operator import cancel, enqueue, watch  # noqa: PLC0415 - RQ reads its prefix at import
+
+    job_id = enqueue(settings, name, arguments)
+    click.echo(f"operator job {job_id}")
+    try:
+        result = watch(settings, job_id, click.echo)
+    except KeyboardInterrupt:
+        cancel(settings, job_id)
+        raise click.ClickException(f"job {job_id} is told to stop") from None
+    click.echo(f"done: {json.dumps(result)}")
+
+
+def _filter(words: dict[str, str | None]) -> Filter:
+    reason = words["why"] or words.get("reason")
+    return Filter(words["stream"], words["type_"], reason, words["key"], words["entry_id"])
+
+
+def _checked_filter(words: dict[str, str | None], everything: bool) -> Filter:  # noqa: FBT001
+    wanted = _filter(words)
+    if not any(wanted) and not everything:
+        raise click.UsageError("name a --type, --parked-for, --key, --stream or --entry, or say --all")
+    return wanted
+
+
+def _count(settings: Settings, wanted: Filter) -> int:
+    connection = connect(settings.mysql)
+    total, after = 0, ("", 0, "")
+    while page := parked.open_events(connection, wanted, 1000, after):
+        total += len(page)
+        after = page[-1].place
+    return total
+
+
+def _status(settings: Settings) -> Status:
+    from workers.build import budget_bytes  # noqa: PLC0415 - the composition root is heavy
+
+    redis = control_client(settings.streams_redis, name="fleet-cli")
+    return collect(
+        connect(settings.mysql), redis, settings.prefix, STREAMS, settings.partitions,
+        budget_bytes(settings, redis),
+    )
+
+
+def _print_status(found: Status) -> None:
+    table = Table("stream", "owner", "epoch", "offset", "lag", "lag s", "parked", "state")
+    for row in found.partitions:
+        table.add_row(
+            f"{row.stream}:{row.partition}", row.owner or "nobody", str(row.epoch), row.offset,
+            str(row.lag_events), f"{row.lag_seconds:.1f}", str(row.parked), _state(row),
+        )
+    console.print(table)
+    budget = found.redis_budget_bytes
+    console.print(
+        f"outbox: {found.outbox_waiting} waiting, {found.outbox_unconfirmed} unconfirmed, oldest "
+        f"{found.oldest_outbox_seconds:.1f} s · streams: {found.redis_used_bytes:,} of "
+        f"{f'{budget:,}' if budget else 'unlimited'} bytes · restating: "
+        f"{found.restating_positions} positions · parked: {found.parked_by_reason or 'none'}"
+    )
+
+
+def _state(row: PartitionStatus) -> str:
+    if row.halted_reason:
+        return f"HALTED: {row.halted_reason}"
+    return "running" if row.owner else "no owner: is a streams role running? (`make up`)"
+
+
+def _shown(value: bytes) -> str:
+    return value.decode("utf-8", "backslashreplace")
+
+
+def watch_status(settings: Settings, until: Callable[[Status], bool]) -> Status:
+    """Look every second until a condition holds; used by the demo."""
+    while not until(found := _status(settings)):
+        time.sleep(WATCH_SECONDS)
+    return found
+
+
+def main() -> None:
+    """Errors of ours are one line; everything else is a bug and keeps its traceback."""
+    try:
+        fleet(standalone_mode=True)
+    except FleetError as error:
+        click.echo(f"fleet: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

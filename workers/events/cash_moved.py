@@ -1,0 +1,73 @@
+"""cash.moved.1: the venue moved money of an account, other than by the price of a trade."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+from shared.ledger.cash import CashEntry
+from shared.ledger.identity import report_hash
+from shared.streams.event import Event
+from workers.events.amounts import Amount, TimeMs
+from workers.events.body import AccountBody
+from workers.events.texts import Asset, Instrument, Venue, VenueId, VenueType
+
+
+class Model(AccountBody):
+    """Body of cash.moved.1. `amount` signed, + received.
+
+    `instrument` and `product` say which position it belongs to (funding); "", null or left out
+    where it belongs to none.
+    """
+
+    venue: Venue
+    asset: Asset
+    amount: Amount
+    kind: Literal[
+        "funding",
+        "transfer_in",
+        "transfer_out",
+        "rebate",
+        "bonus",
+        "liquidation_fee",
+        "insurance",
+        "conversion",
+        "interest",
+        "commission",
+        "realized",
+        "other",
+    ]
+    venue_type: VenueType
+    ref: VenueId
+    instrument: Literal[""] | Instrument | None = ""
+    product: Literal["linear", "inverse", "spot", ""] | None = ""
+    at_ms: TimeMs
+
+
+class Book(Protocol):
+    """What this event needs of the book."""
+
+    def record_cash(self, entries: Sequence[CashEntry]) -> object: ...
+
+
+def apply(book: Book, events: Sequence[Event[Model]]) -> None:
+    book.record_cash([entry(event.body, event.data) for event in events])
+
+
+def entry(body: Model, data: bytes) -> CashEntry:
+    """The ledger's input: the body's fields under the same names, and the report verbatim."""
+    text = data.decode()
+    return CashEntry(
+        account_id=body.account_id,
+        venue_type=body.venue_type,
+        ref=body.ref,
+        asset=body.asset,
+        instrument=body.instrument or "",
+        product=body.product or "",
+        venue=body.venue,
+        amount=body.amount,
+        kind=body.kind,
+        at_ms=body.at_ms,
+        report_hash=report_hash(text),
+        data=text,
+    )

@@ -1,0 +1,59 @@
+"""A scheduled run takes a lease: a double beat or a redelivered message is counted and skipped."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from shared.settings import Settings
+
+# Longer than any task may run, so that a lease never ends under its owner.
+LEASE_MS = 660_000
+_RELEASE = """
+if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end
+return 0
+"""
+
+
+def broker_redis(settings: Settings, *, socket_timeout: float = 10.0) -> Redis:
+    """A client of the broker's Redis. Retries are off: a retried SET NX would refuse itself."""
+    broker = settings.broker
+    password = broker.password.get_secret_value() if broker.password else None
+    retry = Retry(NoBackoff(), 0)
+    if broker.socket:
+        return Redis(
+            unix_socket_path=broker.socket, db=broker.database, username=broker.username,
+            password=password, socket_timeout=socket_timeout, retry=retry,
+        )  # fmt: skip
+    return Redis(
+        host=broker.host, port=broker.port, db=broker.database, username=broker.username,
+        password=password, ssl=broker.tls, socket_timeout=socket_timeout,
+        socket_connect_timeout=5, retry=retry,
+    )  # fmt: skip
+
+
+def last_success_key(settings: Settings) -> str:
+    """Hash task -> seconds since 1970: the dead-man's switch of every schedule."""
+    return f"{settings.broker_prefix}last_success"
+
+
+def run_once(settings: Settings, name: str, work: Callable[[], int]) -> int | None:
+    """`work()` under the lease of `name`; None if somebody else is at it."""
+    redis = broker_redis(settings)
+    key, owner = f"{settings.broker_prefix}running:{name}", secrets.token_hex(8)
+    try:
+        if not redis.set(key, owner, nx=True, px=LEASE_MS):
+            return None
+        try:
+            done = work()
+            redis.hset(last_success_key(settings), name, str(int(time.time())))
+        finally:
+            redis.eval(_RELEASE, 1, key, owner)
+        return done
+    finally:
+        redis.close()

@@ -1,0 +1,85 @@
+"""Heartbeats of a node: who lives, what this node should own, what it has lost.
+
+The keeper only looks and renews. Lanes take and let go, between two batches of theirs.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from redis.exceptions import RedisError
+
+from shared.streams.assignment import PartitionId, assign
+from shared.streams.lease import BEAT_SECONDS, Leases
+
+
+class Keeper(threading.Thread):
+    """Renews leases and publishes `wanted`; a thread of its own so that a long batch cannot stop it."""
+
+    def __init__(
+        self, leases: Leases, node: str, partitions: Sequence[PartitionId], log: Callable[..., None]
+    ) -> None:
+        super().__init__(name="fleet-keeper", daemon=True)
+        self._leases = leases
+        self._node = node
+        self._partitions = partitions
+        self._log = log
+        self._lock = threading.Lock()
+        self._held: set[PartitionId] = set()
+        self._lost: set[PartitionId] = set()
+        self._wanted: frozenset[PartitionId] = frozenset()
+        self._stopping = threading.Event()
+        self.failure: BaseException | None = None
+        self.beats = 0
+
+    @property
+    def wanted(self) -> frozenset[PartitionId]:
+        """Partitions this node should own now. Empty until the first heartbeat got through."""
+        return self._wanted
+
+    def hold(self, partition: PartitionId) -> None:
+        """Renew this lease from now on."""
+        with self._lock:
+            self._held.add(partition)
+            self._lost.discard(partition)
+
+    def drop(self, partition: PartitionId) -> None:
+        """Renew it no longer."""
+        with self._lock:
+            self._held.discard(partition)
+            self._lost.discard(partition)
+
+    def lost(self, partition: PartitionId) -> bool:
+        """True when the lease ran out or is somebody else's."""
+        with self._lock:
+            return partition in self._lost
+
+    def run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                try:
+                    self._beat()
+                except RedisError as error:
+                    # Redis is away: no lease can be renewed or taken by anybody. Lanes notice by
+                    # themselves; the epoch in MySQL keeps everyone safe meanwhile.
+                    self._log("heartbeat_failed", error=str(error))
+                self._stopping.wait(BEAT_SECONDS)
+        except BaseException as failure:  # noqa: BLE001 - handed to the reader, which ends the process
+            self.failure = failure
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def _beat(self) -> None:
+        members = self._leases.announce()
+        with self._lock:
+            held = set(self._held)
+        lost = self._leases.renew(held)
+        with self._lock:
+            self._lost |= lost & self._held
+        owners = assign(members, self._partitions)
+        self._wanted = frozenset(
+            partition for partition, owner in owners.items() if owner == self._node
+        )
+        self.beats += 1

@@ -1,0 +1,55 @@
+"""The number of partitions: fixed at the first start, published for Laravel, never silently changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redis import Redis
+
+from shared.errors import SettingsError
+
+NAME = "partitions"
+
+
+def settle_partitions(connection: Any, redis: Redis, prefix: str, configured: int) -> int:
+    """The number in force. The first start stores it; any other number afterwards is refused.
+
+    Redis only carries a copy at `{prefix}fleet:partitions` for producers; it is written again when
+    Redis lost it.
+    """
+    cursor = connection.cursor()
+    cursor.execute(
+        "INSERT INTO fleet_settings (name, value) VALUES (%s, %s)"
+        " ON DUPLICATE KEY UPDATE name = fleet_settings.name",
+        (NAME, str(configured)),
+    )
+    cursor.execute("SELECT value FROM fleet_settings WHERE name = %s", (NAME,))
+    stored = int(cursor.fetchone()[0])
+    connection.commit()
+    if stored != configured:
+        raise SettingsError(
+            f"FLEET_PARTITIONS is {configured}, but the streams were made with {stored}: "
+            f"set FLEET_PARTITIONS={stored}"
+        )
+    key = f"{prefix}fleet:partitions"
+    published: Any = redis.get(key)
+    if published is None:
+        redis.set(key, stored)
+    elif int(published) != stored:
+        raise SettingsError(
+            f"{key} in Redis says {int(published)}, fleet_settings says {stored}: producers would "
+            f"write to the wrong streams; find out who wrote it, then SET {key} {stored}"
+        )
+    beyond = [
+        stream_key.decode()
+        for stream_key in redis.scan_iter(match=f"{_escaped(prefix)}streams:{{*:{stored}}}", count=1000)
+    ]
+    if beyond:
+        raise SettingsError(
+            f"{beyond[0]} is a stream beyond the {stored} partitions: a producer counts differently"
+        )
+    return stored
+
+
+def _escaped(prefix: str) -> str:
+    return "".join(f"\\{letter}" if letter in "*?[]\\" else letter for letter in prefix)

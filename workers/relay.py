@@ -1,0 +1,305 @@
+"""The relay: outbox rows become stream entries, again and again until a sink has confirmed them.
+
+A row is marked as sent and committed before it is appended: no row lock is held while Redis is
+asked. What happens between the two, or after, is healed by three observations, each of which sends
+unconfirmed rows once more (identity makes the double harmless):
+
+    the append failed, or nobody knows         → the rows wait again
+    Redis is another one, or lost its memory   → every unconfirmed row waits again
+    a stream was read past a row's send time   → that row was never delivered: it waits again
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import MySQLdb
+from redis import Redis
+from redis.exceptions import RedisError
+
+from shared.errors import Unavailable
+from shared.mysql import outbox
+from shared.mysql.connection import classify
+from shared.mysql.outbox import OutboxRow
+from shared.streams.keys import partition_of, stream_key
+from shared.streams.log import START, id_pair
+from workers import http
+
+GENERATION = "redis_generation"
+
+
+@dataclass(frozen=True, slots=True)
+class RelayBounds:
+    """Every bound of the relay, as data."""
+
+    rows: int = 1_000  # most rows of one claim
+    idle_seconds: float = 0.010  # pause after an empty claim
+    generation_seconds: float = 0.5  # Redis' identity is looked at this often
+    sweep_seconds: float = 2.0  # undelivered rows are looked for this often
+    sweep_age_seconds: int = 10  # a younger row may simply be on its way; covers clock skew
+    budget_seconds: float = 1.0
+    pause_seconds_most: float = 2.0
+    stuck_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class RelayTools:
+    """What the relay is given by the composition root. budget_bytes None: no limit is known."""
+
+    connect_mysql: Callable[[], Any]
+    connect_redis: Callable[[], Redis]
+    prefix: str
+    consumer: str
+    streams: Sequence[str]
+    partitions: int
+    budget_bytes: Callable[[Redis], int | None]
+    log: Callable[..., None]
+    bounds: RelayBounds = RelayBounds()
+
+
+class Relay:
+    """Any number may run; rows are claimed with SKIP LOCKED."""
+
+    def __init__(self, tools: RelayTools) -> None:
+        self._tools = tools
+        self._stopping = threading.Event()
+        self._connection: Any = None
+        self._redis: Redis | None = None
+        self._next_generation = self._next_sweep = self._next_budget = 0.0
+        self._over_budget = False
+        self._turned = False
+        self._pauses = 0
+        self.sent = 0
+        self.turned_at = time.monotonic()
+
+    def run(self) -> None:
+        """Relay until stop()."""
+        while not self._stopping.is_set():
+            self.turned_at = time.monotonic()
+            try:
+                moved = self.turn()
+            except (Unavailable, RedisError, MySQLdb.Error) as error:
+                if isinstance(error, MySQLdb.Error) and classify(error) is None:
+                    raise
+                self._pause(error)
+                continue
+            self._pauses = 0
+            self._turned = True
+            if not moved:
+                self._stopping.wait(self._tools.bounds.idle_seconds)
+        self._close()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def alive(self) -> bool:
+        """The loop has turned lately."""
+        return time.monotonic() - self.turned_at < self._tools.bounds.stuck_seconds
+
+    def ready(self) -> bool:
+        """The last turn got through to MySQL and Redis."""
+        return self._turned and not self._pauses
+
+    def turn(self) -> int:
+        """One look at Redis' identity, the budget and the outbox; returns the rows appended."""
+        now = time.monotonic()
+        if now >= self._next_generation:
+            self._check_generation()
+            self._next_generation = now + self._tools.bounds.generation_seconds
+        if now >= self._next_sweep:
+            self._sweep()
+            self._next_sweep = now + self._tools.bounds.sweep_seconds
+        if now >= self._next_budget:
+            self._over_budget = self._is_over_budget()
+            self._next_budget = now + self._tools.bounds.budget_seconds
+        if self._over_budget:
+            return 0
+        connection = self._mysql()
+        rows = outbox.claim(connection, self._tools.bounds.rows, self._tools.partitions)
+        connection.commit()
+        if rows:
+            self._append(rows)
+        return len(rows)
+
+    def _append(self, rows: Sequence[OutboxRow]) -> None:
+        pipe = self._redis_client().pipeline(transaction=False)
+        for row in rows:
+            number = partition_of(row.event_key, self._tools.partitions)
+            pipe.xadd(stream_key(self._tools.prefix, row.stream, number), entry_of(row))
+        try:
+            replies = pipe.execute(raise_on_error=False)
+        except RedisError:
+            # Perhaps some were appended: nobody knows, so all of them go again.
+            self._give_back([row.id for row in rows])
+            raise
+        failed = [row.id for row, reply in zip(rows, replies, strict=True) if _failed(reply)]
+        self.sent += len(rows) - len(failed)
+        if failed:
+            self._give_back(failed)
+            error = next(reply for reply in replies if _failed(reply))
+            raise Unavailable(f"{len(failed)} of {len(rows)} appends refused: {error}")
+
+    def _give_back(self, ids: Sequence[int]) -> None:
+        connection = self._mysql()
+        outbox.give_back(connection, ids)
+        connection.commit()
+
+    def _check_generation(self) -> None:
+        """Another run, another replication history, or no memory of us: send again."""
+        redis = self._redis_client()
+        key = f"{self._tools.prefix}fleet:generation"
+        kept: Any = redis.get(key)
+        server: Any = redis.info("server")
+        replication: Any = redis.info("replication")
+        seen = "|".join(
+            (
+                kept.decode() if kept else "none",
+                str(server.get("run_id")),
+                str(replication.get("master_replid")),
+            )
+        )
+        connection = self._mysql()
+        cursor = connection.cursor()
+        cursor.execute("SELECT value FROM fleet_settings WHERE name = %s", (GENERATION,))
+        row = cursor.fetchone()
+        connection.commit()
+        if row and row[0] == seen and kept:
+            return
+        mark = kept.decode() if kept else uuid.uuid4().hex
+        if not kept:
+            redis.set(key, mark)
+            seen = f"{mark}|{seen.split('|', 1)[1]}"
+        resent = outbox.resend_all(connection)
+        cursor.execute(
+            "INSERT INTO fleet_settings (name, value) VALUES (%s, %s)"
+            " ON DUPLICATE KEY UPDATE value = VALUES(value), updated_at = UTC_TIMESTAMP(6)",
+            (GENERATION, seen),
+        )
+        connection.commit()
+        if row:
+            self._tools.log("redis_generation_changed", before=row[0], now=seen, resent=resent)
+
+    def _sweep(self) -> None:
+        """Send again what a stream was read past without its being confirmed."""
+        connection = self._mysql()
+        cursor = connection.cursor()
+        cursor.execute(outbox.SQL["unconfirmed"], (self._tools.bounds.sweep_age_seconds,))
+        for stream, number, _, _ in cursor.fetchall():
+            unread_ms = self._oldest_unread_ms(cursor, stream, number)
+            cursor.execute("SELECT UTC_TIMESTAMP(6) - INTERVAL %s SECOND",
+                           (self._tools.bounds.sweep_age_seconds,))
+            (young,) = cursor.fetchone()
+            if unread_ms is None:
+                before = young
+            else:
+                cursor.execute(
+                    "SELECT LEAST(%s, FROM_UNIXTIME(%s / 1000) - INTERVAL %s SECOND)",
+                    (young, unread_ms, self._tools.bounds.sweep_age_seconds),
+                )
+                (before,) = cursor.fetchone()
+            resent = cursor.execute(outbox.SQL["resend_older"], (stream, number, before))
+            if resent:
+                self._tools.log("undelivered_sent_again", stream=stream, partition=number,
+                                rows=resent)
+        connection.commit()
+
+    def _oldest_unread_ms(self, cursor: Any, stream: str, number: int) -> int | None:
+        """Time part of the first entry the sink has not read; None when it has read them all."""
+        cursor.execute(
+            "SELECT last_id FROM fleet_offsets"
+            " WHERE consumer = %s AND stream = %s AND partition_no = %s",
+            (self._tools.consumer, stream, number),
+        )
+        row = cursor.fetchone()
+        last_id = row[0] if row else START
+        key = stream_key(self._tools.prefix, stream, number)
+        found: Any = self._redis_client().xrange(key, min=f"({last_id}", count=1)
+        return id_pair(found[0][0].decode())[0] if found else None
+
+    def _is_over_budget(self) -> bool:
+        budget = self._tools.budget_bytes(self._redis_client())
+        if budget is None:
+            return False
+        used = streams_bytes(
+            self._redis_client(), self._tools.prefix, self._tools.streams, self._tools.partitions
+        )
+        over = used >= budget
+        if over != self._over_budget:
+            self._tools.log("redis_budget", used=used, budget=budget, appending=not over)
+        return over
+
+    def _mysql(self) -> Any:
+        if self._connection is None:
+            self._connection = self._tools.connect_mysql()
+        return self._connection
+
+    def _redis_client(self) -> Redis:
+        if self._redis is None:
+            self._redis = self._tools.connect_redis()
+        return self._redis
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            try:
+                connection.close()
+            except MySQLdb.Error:
+                return
+
+    def _pause(self, error: Exception) -> None:
+        self._tools.log("unavailable", error=str(error))
+        self._close()
+        if self._redis is not None:
+            self._redis.close()
+            self._redis = None
+        self._pauses += 1
+        self._stopping.wait(min(0.05 * 2 ** min(self._pauses, 6), self._tools.bounds.pause_seconds_most))
+
+
+def entry_of(row: OutboxRow) -> dict[Any, Any]:
+    """Stream fields of an outbox row; `outbox` is what the sink confirms."""
+    fields: dict[Any, Any] = {
+        "type": row.type,
+        "key": row.event_key,
+        "id": row.event_id,
+        "ts_us": str(row.ts_us),
+        "data": row.data,
+        "outbox": str(row.id),
+    }
+    if row.traceparent:
+        fields["traceparent"] = row.traceparent
+    return fields
+
+
+def streams_bytes(redis: Redis, prefix: str, streams: Sequence[str], partitions: int) -> int:
+    """Memory of all partition streams, as Redis estimates it."""
+    pipe = redis.pipeline(transaction=False)
+    for stream in streams:
+        for number in range(partitions):
+            pipe.memory_usage(stream_key(prefix, stream, number))
+    return sum(size or 0 for size in pipe.execute())
+
+
+def _failed(reply: Any) -> bool:
+    return isinstance(reply, Exception)
+
+
+def main() -> None:
+    """`python -m workers.relay`."""
+    from workers.build import build_relay  # noqa: PLC0415 - the composition root imports this module
+
+    relay, port = build_relay()
+    http.serve(port, http.Probes("relay", relay.alive, relay.ready))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: relay.stop())
+    relay.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,320 @@
+"""Batches of the stream reader as tasks in Flower.
+
+Flower saturates at about 1,600 tasks/s and a busy node commits hundreds of batches a second, so
+batches are merged per stream and at most SUMMARIES_PER_SECOND summaries leave a node. Failures are
+never merged away: each leaves as a task of its own (beyond FAILURES_KEPT waiting ones, equal
+failures share one that carries their number).
+
+The reader thread only adds to a table. A thread of its own talks to the broker, so a broker that
+is away costs memory for one summary per stream, and no time.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from kombu.exceptions import OperationalError
+
+from shared import telemetry
+
+SUMMARIES_PER_SECOND = 10.0
+FAILURES_KEPT = 1_000
+_TURN_SECONDS = 0.1
+_PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)
+_log = telemetry.log(__name__)
+
+
+class BatchReport(NamedTuple):
+    """One batch of one stream. seconds: read to commit. Ids are stream entry ids.
+
+    error: what made it fail (nothing of it is committed), with its traceback.
+    """
+
+    stream: str
+    partitions: tuple[int, ...]
+    events: int
+    parked: int
+    seconds: float
+    first_id: str
+    last_id: str
+    error: str | None = None
+    traceback: str | None = None
+
+
+@dataclass(slots=True)
+class Summary:
+    """Batches of one stream that leave as one task; `batches` says how many were merged."""
+
+    stream: str
+    partitions: set[int]
+    first_id: str
+    last_id: str
+    events: int = 0
+    parked: int = 0
+    seconds: float = 0.0
+    batches: int = 0
+    error: str | None = None
+    traceback: str | None = None
+    uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+    @classmethod
+    def of(cls, report: BatchReport) -> Summary:
+        summary = cls(report.stream, set(), report.first_id, report.last_id)
+        summary.error, summary.traceback = report.error, report.traceback
+        summary.add(report)
+        return summary
+
+    def add(self, report: BatchReport) -> None:
+        self.partitions.update(report.partitions)
+        self.last_id = report.last_id
+        self.events += report.events
+        self.parked += report.parked
+        self.seconds += report.seconds
+        self.batches += 1
+
+
+class Pending:
+    """What waits to be sent, and what may go now. Pure but for its own table; clock injected."""
+
+    def __init__(self, rate: float = SUMMARIES_PER_SECOND, failures: int = FAILURES_KEPT) -> None:
+        self._rate = rate
+        self._tokens = rate
+        self._filled_at: float | None = None
+        self._failures_kept = failures
+        self._merged: dict[str, Summary] = {}
+        self._failures: list[Summary] = []
+
+    def __len__(self) -> int:
+        return len(self._merged) + len(self._failures)
+
+    def add(self, report: BatchReport) -> None:
+        if report.error is not None:
+            self._add_failure(report)
+        elif report.stream in self._merged:
+            self._merged[report.stream].add(report)
+        else:
+            self._merged[report.stream] = Summary.of(report)
+
+    def _add_failure(self, report: BatchReport) -> None:
+        if len(self._failures) >= self._failures_kept:
+            for waiting in reversed(self._failures):
+                if (waiting.stream, waiting.error) == (report.stream, report.error):
+                    waiting.add(report)
+                    return
+        self._failures.append(Summary.of(report))
+
+    def take(self, now: float) -> list[Summary]:
+        """Everything that may go at `now` (monotonic seconds): all failures, then by tokens."""
+        elapsed = 0.0 if self._filled_at is None else max(now - self._filled_at, 0.0)
+        self._filled_at = now
+        self._tokens = min(self._rate, self._tokens + elapsed * self._rate)
+        taken, self._failures = self._failures, []
+        for stream in list(self._merged):
+            if self._tokens < 1:
+                break
+            self._tokens -= 1
+            # Taken out and, if it returns, put at the end: no stream can starve another.
+            taken.append(self._merged.pop(stream))
+        return taken
+
+    def put_back(self, unsent: Iterable[Summary]) -> None:
+        """Summaries that could not be sent: they merge with what came since."""
+        unsent = list(unsent)
+        self._failures[:0] = [summary for summary in unsent if summary.error is not None]
+        for old in unsent:
+            if old.error is not None:
+                continue
+            new = self._merged.get(old.stream)
+            if new is not None:
+                old.partitions |= new.partitions
+                old.last_id = new.last_id
+                old.events += new.events
+                old.parked += new.parked
+                old.seconds += new.seconds
+                old.batches += new.batches
+            self._merged[old.stream] = old
+
+
+class Sender(Protocol):
+    """Sends one event (`task-received`, ...) or raises; opened anew after every failure."""
+
+    def send(self, type_: str, fields: dict[str, Any]) -> None: ...
+    def close(self) -> None: ...
+
+
+# Whatever the transport raises for a broker that is away.
+AWAY = (OperationalError, OSError)
+
+
+class Reporter:
+    """`reporter(report)` from any thread; never blocks on the broker. start() before, stop() after.
+
+    connect: opens a Sender; may raise. away: the exceptions that mean "try again later"; any other
+    is a bug of ours, is logged, and is treated likewise, because reports must not end the reader.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Sender],
+        *,
+        pending: Pending | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        away: tuple[type[BaseException], ...] = AWAY,
+    ) -> None:
+        self._connect = connect
+        self._pending = pending or Pending()
+        self._clock = clock
+        self._away = away
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._sender: Sender | None = None
+        self._failed_in_a_row = 0
+        self._thread = threading.Thread(target=self._run, name="fleet-reports", daemon=True)
+
+    def __call__(self, report: BatchReport) -> None:
+        observe_batch(report)
+        with self._lock:
+            self._pending.add(report)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, seconds: float = 3.0) -> None:
+        """Sends what is left if the broker answers, and counts what is not sent as dropped."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+        with self._lock:
+            if left := len(self._pending):
+                telemetry.count("fleet_reports_total", left, outcome="dropped")
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self.turn()
+            self._stopping.wait(self._pause())
+        self.turn()
+        self._drop_sender()
+
+    def _pause(self) -> float:
+        if not self._failed_in_a_row:
+            return _TURN_SECONDS
+        return _PAUSES[min(self._failed_in_a_row, len(_PAUSES)) - 1]
+
+    def turn(self) -> None:
+        """Sends what may go now. Public for tests; the thread calls it ten times a second."""
+        with self._lock:
+            due = self._pending.take(self._clock())
+        unsent = list(due)
+        try:
+            for summary in due:
+                self._send(summary)
+                unsent.remove(summary)
+                telemetry.count("fleet_reports_total", outcome="sent")
+        except self._away as error:
+            self._failed(unsent, error)
+        except Exception as error:  # noqa: BLE001 - reporting must never end the reader; logged
+            _log.error("reports_failed", error=repr(error), exc_info=True)
+            self._failed(unsent, error)
+        else:
+            self._failed_in_a_row = 0
+
+    def _failed(self, unsent: list[Summary], error: BaseException) -> None:
+        self._drop_sender()
+        self._failed_in_a_row += 1
+        telemetry.count("fleet_reports_total", len(unsent), outcome="delayed")
+        if self._failed_in_a_row == 1:
+            _log.warning("reports_wait_for_broker", error=str(error))
+        with self._lock:
+            self._pending.put_back(unsent)
+
+    def _send(self, summary: Summary) -> None:
+        if self._sender is None:
+            self._sender = self._connect()
+        for type_, fields in task_events(summary):
+            self._sender.send(type_, fields)
+
+    def _drop_sender(self) -> None:
+        sender, self._sender = self._sender, None
+        if sender is None:
+            return
+        try:
+            sender.close()
+        except self._away:
+            return  # it was closed because it is broken
+
+
+def observe_batch(report: BatchReport) -> None:
+    """Metrics and the one log line of a batch."""
+    outcome = "failed" if report.error is not None else "committed"
+    telemetry.count("fleet_batches_total", stream=report.stream, outcome=outcome)
+    telemetry.observe("fleet_batch_seconds", report.seconds, stream=report.stream)
+    line: dict[str, Any] = {
+        "stream": report.stream,
+        "partitions": sorted(report.partitions),
+        "events": report.events,
+        "parked": report.parked,
+        "seconds": round(report.seconds, 6),
+        "first_id": report.first_id,
+        "last_id": report.last_id,
+    }
+    if report.error is not None:
+        _log.error("batch_failed", error=report.error, trace=report.traceback, **line)
+        return
+    telemetry.count("fleet_events_total", report.events, stream=report.stream)
+    telemetry.observe("fleet_batch_events", report.events, stream=report.stream)
+    _log.info("batch", **line)
+
+
+def task_events(summary: Summary) -> list[tuple[str, dict[str, Any]]]:
+    """The task events that make Flower list a summary as an ordinary task."""
+    partitions = ",".join(str(number) for number in sorted(summary.partitions))
+    same = {"uuid": summary.uuid, "name": f"stream.{summary.stream}.batch"}
+    received = {
+        **same,
+        "args": f"({summary.events} entries)",
+        "kwargs": f"{{partitions: {partitions}, batches: {summary.batches}, "
+        f"ids: {summary.first_id}..{summary.last_id}}}",
+        "root_id": summary.uuid,
+        "parent_id": None,
+        "retries": 0,
+        "eta": None,
+        "expires": None,
+    }
+    end: tuple[str, dict[str, Any]]
+    if summary.error is not None:
+        end = "task-failed", {
+            **same,
+            "exception": summary.error,
+            "traceback": summary.traceback or "",
+        }
+    else:
+        result = json.dumps(
+            {"events": summary.events, "parked": summary.parked, "batches": summary.batches}
+        )
+        end = "task-succeeded", {**same, "runtime": summary.seconds, "result": result}
+    return [("task-received", received), ("task-started", same), end]
+
+
+class EventSender:
+    """Celery's own EventDispatcher on a connection of its own, in the name of node `hostname`."""
+
+    def __init__(self, app: Any, hostname: str) -> None:
+        self._connection = app.connection_for_write()
+        # One try here; the reporter's own pauses decide when the next one comes.
+        self._connection.ensure_connection(max_retries=1, timeout=5)
+        self._dispatcher = app.events.Dispatcher(
+            self._connection, hostname=hostname, buffer_while_offline=False
+        )
+
+    def send(self, type_: str, fields: dict[str, Any]) -> None:
+        self._dispatcher.send(type_, **fields)
+
+    def close(self) -> None:
+        self._dispatcher.close()
+        self._connection.release()

@@ -1,0 +1,100 @@
+"""The roles of the fleet, one row each. The Procfile is this table written out; a test compares.
+
+A role is a process type: `make up` starts one of each, other supervisors start what they need.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from shared import settings
+from shared.settings import Settings
+
+
+class Role(NamedTuple):
+    """One process type.
+
+    command: as the Procfile has it. drain_seconds: what a stop may take before SIGKILL; every
+    other supervisor needs at least this (`terminationGracePeriodSeconds`, `TimeoutStopSec`).
+    ready: `http` asks /ready on the process' own port, `flower` Flower's /healthcheck.
+    pool: of Celery workers. needs: servers it cannot work without.
+    """
+
+    command: str
+    needs: tuple[str, ...]
+    ready: Literal["http", "flower"]
+    drain_seconds: int
+    pool: Literal["threads", "prefork", ""] = ""
+
+
+# A second node of a role on one machine sets FLEET_SLOT=2: names stay stable, so Flower's metrics
+# and its worker list do not grow with every start. `%h` becomes the host's name.
+ROLES: Mapping[str, Role] = {
+    "streams": Role(
+        # threads: nothing to fork, and a pool whose flush on reconnect drops nothing. They cannot
+        # be killed, so a stop waits for the batch in hand (well below a second).
+        "celery -A workers.app worker -P threads -c 4 -E -Q fleet.control"
+        " -n streams-${FLEET_SLOT:-1}@%h",
+        ("broker", "redis", "mysql"), "http", 30, "threads",
+    ),
+    "relay": Role("python -m workers.relay", ("redis", "mysql"), "http", 15),
+    "jobs": Role(
+        # prefork: time limits are real there. Stopped by a soft shutdown (REMAP_SIGTERM), which
+        # hands a task that takes too long back to the queue.
+        "celery -A workers.app worker -P prefork -c 2 -E -Q fleet.jobs"
+        " -n jobs-${FLEET_SLOT:-1}@%h",
+        ("broker", "redis", "mysql"), "http", 30, "prefork",
+    ),
+    "beat": Role("celery -A workers.app beat", ("broker",), "http", 15),
+    "flower": Role(
+        "celery -A workers.app flower --read_only --address=127.0.0.1"
+        " --purge_offline_workers=300",
+        ("broker",), "flower", 10,
+    ),
+    "rq": Role("python -m workers.rq_worker", ("broker", "redis", "mysql"), "http", 30),
+    "metrics": Role("python -m workers.metrics", ("broker", "redis", "mysql"), "http", 10),
+}  # fmt: skip
+
+# Set in front of the command, because Celery has read them by the time our module is imported.
+_ENVIRONMENT: Mapping[str, str] = {"prefork": "REMAP_SIGTERM=SIGQUIT "}
+
+# Names of a process, not of the fleet: settings never see them.
+PROCESS_NAMES = (
+    "FLEET_FLOWER_AUTH",
+    "FLEET_LOG_LEVEL",
+    "FLEET_LOG_STYLE",
+    "FLEET_METRICS_HOST",
+    "FLEET_ROLE",
+    "FLEET_RUN_DIR",
+    "FLEET_SLOT",
+)
+
+
+def procfile() -> str:
+    """The Procfile's text."""
+    return "".join(f"{name}: {procfile_command(name)}\n" for name in ROLES)
+
+
+def procfile_command(name: str) -> str:
+    role = ROLES[name]
+    return f"FLEET_ROLE={name} {_ENVIRONMENT.get(role.pool, '')}{role.command}"
+
+
+def current(environ: Mapping[str, str] = os.environ, argv: Sequence[str] = sys.argv) -> str:
+    """Role of the process: FLEET_ROLE, else what its command line says, else `cli`.
+
+    The command line matters: a Flower that is started by hand must still get its password.
+    """
+    if name := environ.get("FLEET_ROLE"):
+        return name
+    words = {word for word in argv[1:] if not word.startswith("-")}
+    return next((name for name in ("flower", "beat") if name in words), "cli")
+
+
+def load_settings(role: str, environ: Mapping[str, str] = os.environ) -> Settings:
+    """`shared.settings.load` without the names that belong to the process."""
+    own = {name: text for name, text in environ.items() if name not in PROCESS_NAMES}
+    return settings.load(role, own)

@@ -1,0 +1,119 @@
+"""The worker of operator jobs: `python -m workers.rq_worker`. One queue, one job at a time.
+
+SIGTERM does not wait for a job of hours: the running one is told, saves its checkpoint at its next
+step, goes back to the queue, and the next worker goes on from there.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from typing import Any
+
+from shared import telemetry
+from shared.masking import Mask
+from shared.settings import Settings
+from workers import http
+from workers.jobs import operator
+from workers.roles import load_settings
+
+# RQ looks for dead workers and their jobs only between two fetches: a fetch waits 30 s at most
+# (worker_ttl - 15), a dead worker's job is found after heartbeat (10 + 60 s) and maintenance.
+WORKER_TTL = 45
+HEARTBEAT_SECONDS = 10
+MAINTENANCE_SECONDS = 30
+# Three missed rounds: RQ's loop beats at least every fetch or heartbeat.
+LIVE_SECONDS = 3.0 * WORKER_TTL
+_STOP_HORSE = signal.SIGUSR1
+
+
+class Beats:
+    """When RQ's loop last beat; None before it runs."""
+
+    last: float | None = None
+
+    @classmethod
+    def alive(cls) -> bool:
+        return cls.last is None or time.monotonic() - cls.last < LIVE_SECONDS
+
+    @classmethod
+    def ready(cls) -> bool:
+        return cls.last is not None and cls.alive()
+
+
+def make_worker(settings: Settings) -> Any:
+    """RQ's forking worker on our queue."""
+    queue = operator.queue(settings)
+    from rq import Worker  # noqa: PLC0415 - after use_prefix (in operator.queue)
+
+    class OperatorWorker(Worker):  # type: ignore[misc] # followed imports are off
+        stop_asked = False
+
+        def request_stop(self, signum: int, frame: Any) -> None:
+            self.stop_asked = True
+            if self.horse_pid:
+                try:
+                    os.kill(self.horse_pid, _STOP_HORSE)
+                except ProcessLookupError:
+                    pass  # it ended this moment
+            super().request_stop(signum, frame)
+
+        def heartbeat(self, *args: Any, **kwargs: Any) -> None:
+            super().heartbeat(*args, **kwargs)
+            Beats.last = time.monotonic()
+
+        def setup_work_horse_signals(self) -> None:
+            super().setup_work_horse_signals()
+            signal.signal(_STOP_HORSE, _horse_is_asked)
+            telemetry.after_fork()
+
+    return OperatorWorker(
+        [queue],
+        connection=queue.connection,
+        serializer=queue.serializer,
+        worker_ttl=WORKER_TTL,
+        job_monitoring_interval=HEARTBEAT_SECONDS,
+        maintenance_interval=MAINTENANCE_SECONDS,
+    )
+
+
+def _horse_is_asked(*_: Any) -> None:
+    operator.Stopping.asked = True
+
+
+def main() -> int:
+    settings = load_settings("rq")
+    operator.use_prefix(settings)
+    telemetry.start(
+        Mask.of(settings),
+        role="rq",
+        dsn=settings.sentry_dsn.get_secret_value() if settings.sentry_dsn else "",
+        environment=settings.app_env,
+        with_rq=True,
+    )
+    worker = make_worker(settings)
+    # Also before RQ has its own handlers: a stop in the first second must not kill hard.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    http.serve(settings.metrics_port, http.Probes("rq", Beats.alive, Beats.ready))
+    _heartbeat_when_idle(worker)
+    worker.work(logging_level="WARNING")
+    # RQ returns after any trouble as if all were well; a supervisor must see the difference.
+    return 0 if worker.stop_asked else 1
+
+
+def _heartbeat_when_idle(worker: Any) -> None:
+    """RQ beats first when its first fetch returns; readiness should not wait half a minute."""
+
+    def first_beat() -> None:
+        while worker.birth_date is None:
+            time.sleep(0.05)
+        Beats.last = Beats.last or time.monotonic()
+
+    threading.Thread(target=first_beat, name="fleet-rq-birth", daemon=True).start()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

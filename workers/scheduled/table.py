@@ -1,0 +1,31 @@
+"""What beat starts, and how often. One row per task; the body is `run` of the module beside.
+
+Every task is idempotent and takes a lease for its run, so two beats, or a redelivered message,
+cost a counted `skipped` and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import NamedTuple
+
+from shared.settings import Settings
+from workers.scheduled import prune_outbox, refresh_mirrors, trim_streams
+
+
+class Scheduled(NamedTuple):
+    """run: does the work once and returns how much it did, for log and metrics.
+
+    every: whole minutes (Sentry watches nothing finer) or seconds below one minute.
+    """
+
+    run: Callable[[Settings], int]
+    every: timedelta
+
+
+SCHEDULED: Mapping[str, Scheduled] = {
+    "fleet.trim_streams": Scheduled(trim_streams.run, timedelta(minutes=1)),
+    "fleet.prune_outbox": Scheduled(prune_outbox.run, timedelta(minutes=5)),
+    "fleet.refresh_mirrors": Scheduled(refresh_mirrors.run, timedelta(seconds=5)),
+}

@@ -1,0 +1,152 @@
+"""Builds the Celery application of a role: settings, tasks, the stream step, health.
+
+Nothing happens at import; `workers.app` calls `make_app` once per process.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from celery import Celery, Task, bootsteps, signals
+
+from shared import telemetry
+from shared.errors import Unavailable
+from shared.settings import Settings
+from workers import http
+from workers.config import celery_settings
+from workers.lease import run_once
+from workers.roles import ROLES
+from workers.scheduled.table import SCHEDULED, Scheduled
+from workers.stream_step import MakeReader, StreamStep, with_reader
+
+# The worker's loop turns at least once a second; a missing minute means it hangs.
+LOOP_SECONDS = 60.0
+_TICK_SECONDS = 5.0
+HIDDEN = "(hidden)"
+_log = telemetry.log(__name__)
+
+
+class FleetTask(Task):  # type: ignore[misc] # Celery has no types
+    """Arguments never show in events, logs or Flower."""
+
+    abstract = True
+
+    def apply_async(self, *args: Any, **options: Any) -> Any:
+        return super().apply_async(*args, **{**options, "argsrepr": HIDDEN, "kwargsrepr": HIDDEN})
+
+
+def make_app(settings: Settings, role: str, make_reader: MakeReader | None = None) -> Celery:
+    """The application of `role`. make_reader: what a stream node runs; needed by `streams` only."""
+    app = Celery("fleet", task_cls=FleetTask)
+    app.conf.update(celery_settings(settings, role))
+    for name, row in SCHEDULED.items():
+        _register(app, name, row, settings)
+    if role == "streams" and make_reader is not None:
+        app.steps["worker"].add(with_reader(make_reader))
+    if role in ROLES:
+        app.steps["worker"].add(_loop_step())
+        _connect_health(settings, role)
+    return app
+
+
+def _register(app: Celery, name: str, row: Scheduled, settings: Settings) -> None:
+    def body(_task: Any) -> int | None:
+        started = time.monotonic()
+        outcome = "failed"
+        try:
+            done = run_once(settings, name, partial(row.run, settings))
+            outcome = "skipped" if done is None else "done"
+        finally:
+            seconds = time.monotonic() - started
+            telemetry.count("fleet_task_runs_total", task=name, outcome=outcome)
+            telemetry.observe("fleet_task_seconds", seconds, task=name)
+            _log.info("job", job=name, outcome=outcome, seconds=round(seconds, 6))
+        return done
+
+    # Retries are ETA messages: the pause stays far below the visibility timeout.
+    app.task(
+        body, bind=True, name=name, autoretry_for=(Unavailable, OSError), retry_backoff=2,
+        retry_backoff_max=60, retry_jitter=True, max_retries=5,
+    )  # fmt: skip
+
+
+class _Loop:
+    """What the worker's own loop last did; read by the probes."""
+
+    def __init__(self) -> None:
+        self.ticked_at: float | None = None
+        self.ready = False
+        self.step: StreamStep | None = None
+
+    def live(self) -> bool:
+        ticked = self.ticked_at
+        turning = ticked is None or time.monotonic() - ticked < LOOP_SECONDS
+        return turning and (self.step is None or self.step.alive())
+
+    def is_ready(self) -> bool:
+        return self.ready and (self.step is None or self.step.ready())
+
+
+_LOOP = _Loop()  # one worker per process
+
+
+def _loop_step() -> type[Any]:
+    class LoopStep(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no types
+        """A tick on the worker's own timer, so that a hanging loop shows."""
+
+        requires = ("celery.worker.components:Timer",)
+
+        def start(self, parent: Any) -> None:
+            _LOOP.step = getattr(parent, "stream_step", None)
+            _tick()
+            parent.timer.call_repeatedly(_TICK_SECONDS, _tick)
+
+        def create(self, parent: Any) -> Any:
+            del parent
+            return self
+
+        def stop(self, parent: Any) -> None:
+            del parent
+
+        terminate = stop
+
+    return LoopStep
+
+
+def _tick() -> None:
+    _LOOP.ticked_at = time.monotonic()
+
+
+def _connect_health(settings: Settings, role: str) -> None:
+    """Health servers of every kind of process, started by Celery's signals (after the fork)."""
+    connect: Callable[..., Any] = partial(_connect, role=role)
+    port = settings.metrics_port
+
+    def worker_is_ready(**_: Any) -> None:
+        _LOOP.ready = True
+        http.serve(port, http.Probes(role, _LOOP.live, _LOOP.is_ready))
+
+    def worker_stops(**_: Any) -> None:
+        _LOOP.ready = False
+
+    def child_starts(**_: Any) -> None:
+        telemetry.after_fork()
+        http.serve(port, http.Probes(f"{role}-child", lambda: True, lambda: True))
+
+    def beat_starts(**_: Any) -> None:
+        from workers import beat  # noqa: PLC0415 - imports RedBeat, which needs the app first
+
+        http.serve(port, http.Probes(role, beat.alive, lambda: True))
+
+    connect(signals.worker_ready, worker_is_ready)
+    connect(signals.worker_shutting_down, worker_stops)
+    connect(signals.worker_process_init, child_starts)
+    # Before RedBeat's own receiver, which blocks a standby until it gets the lock.
+    connect(signals.beat_init, beat_starts)
+
+
+def _connect(signal: Any, receiver: Callable[..., None], *, role: str) -> None:
+    signal.connect(receiver, weak=False, dispatch_uid=f"fleet-{role}-{receiver.__name__}")
