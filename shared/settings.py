@@ -88,6 +88,17 @@ FLEET_NAMES = (
     "FLEET_TIMESCALE_URL",
 )
 
+# Of a process, not of the fleet: read by the roles themselves, so they are no misspelt settings.
+PROCESS_NAMES = (
+    "FLEET_FLOWER_AUTH",
+    "FLEET_LOG_LEVEL",
+    "FLEET_LOG_STYLE",
+    "FLEET_METRICS_HOST",
+    "FLEET_ROLE",
+    "FLEET_RUN_DIR",
+    "FLEET_SLOT",
+)
+
 _BROKER_DATABASE = 2
 _MAX_PARTITIONS = 4096  # fleet_offsets.partition_no holds 65,535; a reader per partition does not
 _QUEUE_NAME = re.compile(r"[A-Za-z0-9_.:{}-]{1,128}")
@@ -271,7 +282,11 @@ def parse_retention(text: str) -> timedelta:
 
 def _refuse_unknown(values: Values) -> None:
     """A misspelt name would silently leave the default in force."""
-    known = {*FLEET_NAMES, *(f"{name}_FILE" for name in SECRETS if name.startswith("FLEET_"))}
+    known = {
+        *FLEET_NAMES,
+        *PROCESS_NAMES,
+        *(f"{name}_FILE" for name in SECRETS if name.startswith("FLEET_")),
+    }
     for name in sorted(values):
         if name.startswith("FLEET_") and name not in known:
             near = difflib.get_close_matches(name, FLEET_NAMES, n=1)

@@ -209,17 +209,21 @@ def configure_logs(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, _to_record],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=False,
-    )
+    logging.captureWarnings(capture=True)
 
 
 def log(name: str = "fleet") -> Any:
     """A structlog logger: `log(__name__).info("batch", stream="orders", events=500)`."""
-    return structlog.stdlib.get_logger(name)
+    # Not by structlog.configure: unconfigured, structlog prints frame locals, which hold DSNs.
+    return structlog.wrap_logger(
+        logging.getLogger(name),
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.contextvars.merge_contextvars,
+            _to_record,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
 
 
 # --- Sentry ----------------------------------------------------------------------------------
@@ -259,7 +263,7 @@ def start_sentry(
         integrations=integrations,
         # Auto-enabling would import RQ before its prefix is set, and add a span per Redis command.
         auto_enabling_integrations=False,
-        send_default_pii=False,
+        # send_default_pii stays off: its default, and naming it is deprecated since 2.7x.
         include_local_variables=False,  # frame locals hold rows and DSNs
         event_scrubber=EventScrubber(
             denylist=[*DEFAULT_DENYLIST, *sorted(SECRET_NAMES)], recursive=True

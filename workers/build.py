@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
+import MySQLdb
 from redis import Redis
 
 from shared import telemetry
@@ -17,14 +17,16 @@ from shared.settings import Settings
 from shared.streams.assignment import PartitionId
 from shared.streams.connection import control_client, data_client
 from shared.streams.decode import routes
+from workers import retention
 from workers.batch import Decoding
 from workers.consumer import StreamReader, node_name
 from workers.lane import Bounds, Tools
 from workers.partitions import settle_partitions
 from workers.registry import EVENTS, STREAMS, UPCASTERS, EventType
-from workers.relay import Relay, RelayTools
+from workers.relay import Relay, RelayTools, streams_bytes
 from workers.reporting import BatchReport
 from workers.roles import load_settings
+from workers.status import Status, collect
 
 CONSUMER = "ledger"
 LANES = 2
@@ -109,6 +111,53 @@ def budget_bytes(settings: Settings, redis: Redis) -> int | None:
     return settings.redis_budget.limit(int(memory["maxmemory"]))
 
 
-def host() -> str:
-    """Name of this machine, for node names."""
-    return os.environ.get("FLEET_NODE") or socket.gethostname()
+@contextmanager
+def servers(settings: Settings, name: str) -> Iterator[tuple[Any, Redis]]:
+    """One connection to each, for a short piece of work."""
+    connection = connect(settings.mysql)
+    redis = control_client(settings.streams_redis, name)
+    try:
+        yield connection, redis
+    finally:
+        redis.close()
+        with suppress(MySQLdb.Error):
+            connection.close()
+
+
+def collect_status(settings: Settings) -> Status:
+    """The whole picture, for the command line, metrics and the demo."""
+    with servers(settings, "fleet-status") as (connection, redis):
+        return collect(
+            connection,
+            redis,
+            settings.prefix,
+            STREAMS,
+            settings.partitions,
+            budget_bytes(settings, redis),
+        )
+
+
+def trim_streams(settings: Settings) -> int:
+    """Scheduled: see workers/retention.py."""
+    with servers(settings, "fleet-trim") as (connection, redis):
+        return retention.trim_streams(
+            redis,
+            connection,
+            settings.prefix,
+            STREAMS,
+            retention_seconds=int(settings.stream_retention.total_seconds()),
+            used_bytes=streams_bytes(redis, settings.prefix, STREAMS, settings.partitions),
+            budget_bytes=budget_bytes(settings, redis),
+        )
+
+
+def prune_outbox(settings: Settings) -> int:
+    """Scheduled: see workers/retention.py."""
+    with servers(settings, "fleet-prune") as (connection, _):
+        return retention.prune_outbox(connection, int(settings.stream_retention.total_seconds()))
+
+
+def refresh_mirrors(settings: Settings) -> int:
+    """Scheduled: see workers/retention.py."""
+    with servers(settings, "fleet-mirror") as (connection, redis):
+        return retention.refresh_mirrors(redis, connection, settings.prefix, CONSUMER)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,14 +16,12 @@ from shared.mysql import parked
 from shared.mysql.connection import connect
 from shared.mysql.offsets import SQL as OFFSETS_SQL
 from shared.mysql.parked import Filter
-from shared.settings import Settings, load
-from shared.streams.connection import control_client
+from shared.settings import Settings
 from workers.jobs.replay_parked import skip
-from workers.registry import STREAMS
-from workers.status import PartitionStatus, Status, collect
+from workers.roles import load_settings
+from workers.status import PartitionStatus, Status
 
 console = Console()
-WATCH_SECONDS = 1.0
 LIST_ROWS = 50
 
 
@@ -39,7 +36,7 @@ def doctor(grants: bool) -> None:  # noqa: FBT001 - click passes flags so
     """Check settings and servers; exit 1 on anything that can lose data."""
     from workers.doctor import run_doctor  # noqa: PLC0415 - only this command needs it
 
-    sys.exit(run_doctor(load("cli"), grants=grants))
+    sys.exit(run_doctor(load_settings("cli"), grants=grants))
 
 
 @fleet.command()
@@ -48,14 +45,14 @@ def migrate(sql: bool) -> None:  # noqa: FBT001 - click passes flags so
     """Bring MySQL and TimescaleDB to the newest schema; safe to run twice."""
     from workers.migrate import run_migrate  # noqa: PLC0415 - alembic is slow to import
 
-    sys.exit(run_migrate(load("migrate"), sql=sql))
+    sys.exit(run_migrate(load_settings("migrate"), sql=sql))
 
 
 @fleet.command()
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def status(as_json: bool) -> None:  # noqa: FBT001 - click passes flags so
     """Per partition: owner, epoch, offset, lag, parked; outbox; memory."""
-    found = _status(load("cli"))
+    found = _status(load_settings("cli"))
     if as_json:
         click.echo(json.dumps(found.as_dict()))
     else:
@@ -88,7 +85,7 @@ def _filters(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--limit", default=LIST_ROWS, show_default=True)
 def parked_list(limit: int, **words: str | None) -> None:
     """Open events, oldest first, below the counts by reason."""
-    connection = connect(load("cli").mysql)
+    connection = connect(load_settings("cli").mysql)
     cursor = connection.cursor()
     cursor.execute(parked.SQL["count_open"])
     counts = Table("reason", "type", "open")
@@ -108,7 +105,7 @@ def parked_list(limit: int, **words: str | None) -> None:
 @click.argument("entry_id")
 def parked_show(entry_id: str) -> None:
     """Everything about one parked event."""
-    connection = connect(load("cli").mysql)
+    connection = connect(load_settings("cli").mysql)
     found = parked.open_events(connection, Filter(entry_id=entry_id), LIST_ROWS)
     if not found:
         raise click.ClickException(f"no open event {entry_id}; `fleet parked list` shows them")
@@ -125,7 +122,7 @@ def parked_show(entry_id: str) -> None:
 def parked_replay(everything: bool, dry_run: bool, **words: str | None) -> None:  # noqa: FBT001
     """Apply matching events again, as an operator job with progress (Ctrl-C cancels)."""
     wanted = _checked_filter(words, everything)
-    settings = load("cli")
+    settings = load_settings("cli")
     if dry_run:
         click.echo(f"{_count(settings, wanted)} events match")
         return
@@ -142,7 +139,7 @@ def parked_skip(
 ) -> None:
     """Close matching events without applying them; --reason is kept with each."""
     wanted = _checked_filter(words, everything)
-    settings = load("cli")
+    settings = load_settings("cli")
     if dry_run:
         click.echo(f"{_count(settings, wanted)} events match")
         return
@@ -154,7 +151,7 @@ def parked_skip(
 @parked_group.command("resume")
 def parked_resume() -> None:
     """Let halted partitions go on, after the handler was mended."""
-    connection = connect(load("cli").mysql)
+    connection = connect(load_settings("cli").mysql)
     resumed = connection.cursor().execute(OFFSETS_SQL["resume"])
     connection.commit()
     click.echo(f"{resumed} partitions resumed")
@@ -163,7 +160,7 @@ def parked_resume() -> None:
 @fleet.command()
 def recover() -> None:
     """After a restore of MySQL or a loss of Redis: read and send everything once more."""
-    settings = load("cli")
+    settings = load_settings("cli")
     _run_job(settings, "recover", {})
 
 
@@ -202,13 +199,9 @@ def _count(settings: Settings, wanted: Filter) -> int:
 
 
 def _status(settings: Settings) -> Status:
-    from workers.build import budget_bytes  # noqa: PLC0415 - the composition root is heavy
+    from workers.build import collect_status  # noqa: PLC0415 - the composition root is heavy
 
-    redis = control_client(settings.streams_redis, name="fleet-cli")
-    return collect(
-        connect(settings.mysql), redis, settings.prefix, STREAMS, settings.partitions,
-        budget_bytes(settings, redis),
-    )
+    return collect_status(settings)
 
 
 def _print_status(found: Status) -> None:
@@ -236,13 +229,6 @@ def _state(row: PartitionStatus) -> str:
 
 def _shown(value: bytes) -> str:
     return value.decode("utf-8", "backslashreplace")
-
-
-def watch_status(settings: Settings, until: Callable[[Status], bool]) -> Status:
-    """Look every second until a condition holds; used by the demo."""
-    while not until(found := _status(settings)):
-        time.sleep(WATCH_SECONDS)
-    return found
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
+from shared.endpoints import MySQLSettings
 from shared.errors import FleetError, Unavailable
 from shared.mysql import schema
 from shared.mysql.connection import classify, connect
@@ -64,7 +65,7 @@ def newest(server: str) -> str:
 
 def migrate_mysql(settings: Settings) -> list[str]:
     """Tables, then views; lines for the terminal. Raises Unavailable, or the server's own error."""
-    _create_database(settings)
+    _create_database(settings.mysql)
     connection = connect(settings.mysql, read_seconds=STATEMENT_SECONDS)
     try:
         with _turn(connection, settings.mysql.database), _engine(connection) as bound:
@@ -107,18 +108,17 @@ def migrate_timescale(settings: Settings) -> str:
 
 def mysql_sql(settings: Settings) -> str:
     """SQL from the schema's present version on; from nothing when the server cannot be asked."""
+    mysql = settings.mysql
     try:
-        connection = connect(settings.mysql)
+        with closing(_present_or_none(mysql)) as connection:
+            before = schema.applied_version(connection)
+            found: schema.Sources | None = schema.sources(connection, mysql.laravel_database)
+        note = f"-- MySQL schema {mysql.database}, from version {before or 'none'}\n"
     except Unavailable as error:
         before, found = None, None
         note = f"-- From nothing, because the server could not be asked: {error}\n"
-    else:
-        before = schema.applied_version(connection)
-        found = schema.sources(connection, settings.mysql.laravel_database)
-        connection.close()
-        note = f"-- MySQL schema {settings.mysql.database}, from version {before or 'none'}\n"
     if found is None:
-        table = f"{schema.quoted(settings.mysql.laravel_database)}.{schema.SOURCES_TABLE}"
+        table = f"{schema.quoted(mysql.laravel_database)}.{schema.quoted(schema.SOURCES_TABLE)}"
         found = schema.Sources((), table, own=False)
     views = ";\n\n".join(schema.view_statements(found))
     return f"{note}{_offline('mysql', before)}\n{views};\n"
@@ -217,28 +217,29 @@ def _turn(connection: Any, database: str) -> Iterator[None]:
     cursor.fetchall()
 
 
-def _create_database(settings: Settings) -> None:
-    """Our own schema, when it has a name of its own and is not there yet."""
-    mysql = settings.mysql
+def _present_or_none(mysql: MySQLSettings) -> Any:
+    """A connection in our schema, or in none when only our own schema is not there yet."""
     try:
-        connect(mysql).close()
+        return connect(mysql)
     except Unavailable as error:
         cause = error.__cause__
         missing = isinstance(cause, MySQLdb.Error) and cause.args[0] == _UNKNOWN_DATABASE
         if not missing or mysql.database == mysql.laravel_database:
             raise
-    else:
-        return
-    connection = connect(mysql, database="")
-    try:
-        cursor = connection.cursor()
-        cursor.execute(
-            f"CREATE DATABASE IF NOT EXISTS {schema.quoted(mysql.database)} CHARACTER SET utf8mb4"
-        )
-    except MySQLdb.Error as error:
-        raise classify(error) or error from error
-    finally:
-        connection.close()
+    return connect(mysql, database="")
+
+
+def _create_database(mysql: MySQLSettings) -> None:
+    """Our own schema, when it has a name of its own and is not there yet."""
+    with closing(_present_or_none(mysql)) as connection:
+        name = schema.quoted(mysql.database)
+        try:
+            cursor = connection.cursor()
+            cursor.execute("SELECT DATABASE()")
+            if cursor.fetchone()[0] is None:
+                cursor.execute(f"CREATE DATABASE IF NOT EXISTS {name} CHARACTER SET utf8mb4")
+        except MySQLdb.Error as error:
+            raise classify(error) or error from error
 
 
 def _create_extension(cursor: psycopg.Cursor[tuple[object, ...]]) -> None:

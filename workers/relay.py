@@ -203,10 +203,13 @@ class Relay:
                     (young, unread_ms, self._tools.bounds.sweep_age_seconds),
                 )
                 (before,) = cursor.fetchone()
-            resent = cursor.execute(outbox.SQL["resend_older"], (stream, number, before))
-            if resent:
+            limit = self._tools.bounds.rows
+            cursor.execute(outbox.SQL["undelivered"], (stream, number, before, limit))
+            lost = [row[0] for row in cursor.fetchall()]
+            if lost:
+                outbox.give_back(connection, lost)
                 self._tools.log("undelivered_sent_again", stream=stream, partition=number,
-                                rows=resent)
+                                rows=len(lost))
         connection.commit()
 
     def _oldest_unread_ms(self, cursor: Any, stream: str, number: int) -> int | None:

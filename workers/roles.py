@@ -36,7 +36,7 @@ ROLES: Mapping[str, Role] = {
     "streams": Role(
         # threads: nothing to fork, and a pool whose flush on reconnect drops nothing. They cannot
         # be killed, so a stop waits for the batch in hand (well below a second).
-        "celery -A workers.app worker -P threads -c 4 -E -Q fleet.control"
+        "celery -q -A workers.app worker -P threads -c 4 -E -Q fleet.control"
         " -n streams-${FLEET_SLOT:-1}@%h",
         ("broker", "redis", "mysql"), "http", 30, "threads",
     ),
@@ -44,13 +44,13 @@ ROLES: Mapping[str, Role] = {
     "jobs": Role(
         # prefork: time limits are real there. Stopped by a soft shutdown (REMAP_SIGTERM), which
         # hands a task that takes too long back to the queue.
-        "celery -A workers.app worker -P prefork -c 2 -E -Q fleet.jobs"
+        "celery -q -A workers.app worker -P prefork -c 2 -E -Q fleet.jobs"
         " -n jobs-${FLEET_SLOT:-1}@%h",
         ("broker", "redis", "mysql"), "http", 30, "prefork",
     ),
-    "beat": Role("celery -A workers.app beat", ("broker",), "http", 15),
+    "beat": Role("celery -q -A workers.app beat", ("broker",), "http", 15),
     "flower": Role(
-        "celery -A workers.app flower --read_only --address=127.0.0.1"
+        "celery -q -A workers.app flower --read_only --address=127.0.0.1"
         " --purge_offline_workers=300",
         ("broker",), "flower", 10,
     ),
@@ -60,17 +60,6 @@ ROLES: Mapping[str, Role] = {
 
 # Set in front of the command, because Celery has read them by the time our module is imported.
 _ENVIRONMENT: Mapping[str, str] = {"prefork": "REMAP_SIGTERM=SIGQUIT "}
-
-# Names of a process, not of the fleet: settings never see them.
-PROCESS_NAMES = (
-    "FLEET_FLOWER_AUTH",
-    "FLEET_LOG_LEVEL",
-    "FLEET_LOG_STYLE",
-    "FLEET_METRICS_HOST",
-    "FLEET_ROLE",
-    "FLEET_RUN_DIR",
-    "FLEET_SLOT",
-)
 
 
 def procfile() -> str:
@@ -94,7 +83,6 @@ def current(environ: Mapping[str, str] = os.environ, argv: Sequence[str] = sys.a
     return next((name for name in ("flower", "beat") if name in words), "cli")
 
 
-def load_settings(role: str, environ: Mapping[str, str] = os.environ) -> Settings:
-    """`shared.settings.load` without the names that belong to the process."""
-    own = {name: text for name, text in environ.items() if name not in PROCESS_NAMES}
-    return settings.load(role, own)
+def load_settings(role: str) -> Settings:
+    """The settings of this process, from its environment."""
+    return settings.load(role)

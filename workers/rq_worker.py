@@ -6,6 +6,7 @@ step, goes back to the queue, and the next worker goes on from there.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -55,10 +56,8 @@ def make_worker(settings: Settings) -> Any:
         def request_stop(self, signum: int, frame: Any) -> None:
             self.stop_asked = True
             if self.horse_pid:
-                try:
+                with contextlib.suppress(ProcessLookupError):  # it ended this moment
                     os.kill(self.horse_pid, _STOP_HORSE)
-                except ProcessLookupError:
-                    pass  # it ended this moment
             super().request_stop(signum, frame)
 
         def heartbeat(self, *args: Any, **kwargs: Any) -> None:

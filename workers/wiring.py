@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from celery import Celery, Task, bootsteps, signals
+from celery import Celery, bootsteps, signals
 
 from shared import telemetry
 from shared.errors import Unavailable
@@ -29,19 +29,17 @@ HIDDEN = "(hidden)"
 _log = telemetry.log(__name__)
 
 
-class FleetTask(Task):  # type: ignore[misc] # Celery has no types
-    """Arguments never show in events, logs or Flower."""
-
-    abstract = True
-
-    def apply_async(self, *args: Any, **options: Any) -> Any:
-        return super().apply_async(*args, **{**options, "argsrepr": HIDDEN, "kwargsrepr": HIDDEN})
+def _hide_arguments(headers: dict[str, Any] | None = None, **_: Any) -> None:
+    """Arguments never show in events, logs or Flower, whoever sends the task."""
+    if headers is not None:
+        headers["argsrepr"] = headers["kwargsrepr"] = HIDDEN
 
 
 def make_app(settings: Settings, role: str, make_reader: MakeReader | None = None) -> Celery:
     """The application of `role`. make_reader: what a stream node runs; needed by `streams` only."""
-    app = Celery("fleet", task_cls=FleetTask)
+    app = Celery("fleet")
     app.conf.update(celery_settings(settings, role))
+    signals.before_task_publish.connect(_hide_arguments, weak=False)
     for name, row in SCHEDULED.items():
         _register(app, name, row, settings)
     if role == "streams" and make_reader is not None:

@@ -1,8 +1,8 @@
-"""`make demo`: a market, real Laravel code that writes it, the fleet that books it, and a second opinion.
+"""`make demo`: a market, Laravel code that writes it, the fleet that books it, a second opinion.
 
-Everything is private to this checkout's desk: its schema `fleet` and its streams are emptied first.
-DEMO_ONCE=1 stops after the table and exits 0 only if every figure ties. DEMO_FILLS and DEMO_ACCOUNTS
-change the size.
+Everything is private to this checkout's desk: its schema and its streams are emptied first.
+DEMO_ONCE=1 stops after the table and exits 0 only if every figure ties. DEMO_FILLS and
+DEMO_ACCOUNTS change the size.
 """
 
 from __future__ import annotations
@@ -27,12 +27,10 @@ from shared.dotenv import parse_dotenv
 from shared.mysql.connection import connect
 from shared.settings import Settings
 from shared.streams.connection import control_client
-from workers import up
-from workers.build import budget_bytes
+from workers.build import collect_status
 from workers.migrate import run_migrate
-from workers.registry import STREAMS
 from workers.roles import load_settings
-from workers.status import Status, collect
+from workers.status import Status
 
 FILLS = 20_000
 ACCOUNTS = 50
@@ -56,7 +54,7 @@ def main() -> int:
         empty(settings, desk)
         run_migrate(load_settings("migrate"), sql=False)
         _say("Starting the fleet: streams, relay, jobs, beat, flower, rq, metrics")
-        if up.start() != 0:
+        if _fleet("start") != 0:
             return 1
         tied = _play(settings, desk, fills, accounts)
         if os.environ.get("DEMO_ONCE") != "1":
@@ -67,8 +65,15 @@ def main() -> int:
     else:
         return 0 if tied else 1
     finally:
-        up.stop()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it
+        _fleet("stop")
         subprocess.run([sys.executable, "deploy/servers/servers.py", "stop"], cwd=ROOT, check=False)
+
+
+def _fleet(word: str) -> int:
+    """`make up` and `make down`, without the servers."""
+    command = [sys.executable, "-m", "workers.up", word]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
 def desk_values() -> dict[str, str]:
@@ -100,7 +105,10 @@ def _play(settings: Settings, desk: dict[str, str], fills: int, accounts: int) -
     started = time.monotonic()
     _artisan(desk, "migrate", "--force")
     _artisan(desk, "desk:accounts", str(accounts))
-    _say(f"Laravel writes {len(lines):,} events: half through the outbox, half by XADD, some late or twice")
+    _say(
+        f"Laravel writes {len(lines):,} events, half through the outbox, half by XADD; "
+        "some are late, doubled or corrected"
+    )
     feeder = threading.Thread(target=_feed, args=(desk, lines), daemon=True)
     feeder.start()
     status = _watch(settings, feeder, len(lines))
@@ -115,8 +123,8 @@ def _play(settings: Settings, desk: dict[str, str], fills: int, accounts: int) -
     for difference in found[:20]:
         console.print(f"[red]{difference}")
     console.print(
-        f"[green]{len(books.positions):,} positions and {len(books.daily):,} daily rows tie to the last "
-        f"digit[/green]; {len(lines):,} events in {seconds:.1f} s"
+        f"[green]{len(books.positions):,} positions and {len(books.daily):,} daily rows tie to the "
+        f"last digit[/green]; {len(lines):,} events in {seconds:.1f} s"
         if not found
         else f"[red]{len(found)} figures differ"
     )
@@ -126,7 +134,9 @@ def _play(settings: Settings, desk: dict[str, str], fills: int, accounts: int) -
 
 def _feed(desk: dict[str, str], lines: list[Line]) -> None:
     command = [desk["SERVERS_PHP"], "artisan", "desk:feed", "-", "--via=mixed", "--chunk=500"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as php:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ) as php:
         if php.stdin is None:
             raise AssertionError("a pipe was asked for")
         for line in lines:
@@ -137,18 +147,17 @@ def _feed(desk: dict[str, str], lines: list[Line]) -> None:
 def _watch(settings: Settings, feeder: threading.Thread, events: int) -> Status | None:
     """Show progress until everything is booked; None when it takes too long."""
     connection = connect(settings.mysql)
-    redis = control_client(settings.streams_redis, name="fleet-demo")
     deadline = time.monotonic() + DRAIN_SECONDS
     before, seen = time.monotonic(), 0
     while time.monotonic() < deadline:
         time.sleep(LOOK_SECONDS)
-        status = collect(connection, redis, settings.prefix, STREAMS, settings.partitions,
-                         budget_bytes(settings, redis))
+        status = collect_status(settings)
         booked = _booked(connection)
         now = time.monotonic()
         rate, before, seen = (booked - seen) / (now - before), now, booked
         console.print(
-            f"  booked {booked:>7,} of about {events:,} · {rate:>7,.0f}/s · lag {status.lag_events:>6,} · "
+            f"  booked {booked:>7,} of about {events:,} · {rate:>7,.0f}/s · "
+            f"lag {status.lag_events:>6,} · "
             f"outbox {status.outbox_waiting + status.outbox_unconfirmed:>6,} · "
             f"restating {status.restating_positions}"
         )
@@ -179,7 +188,8 @@ def _show_users(connection: Any, books: oracle.Books) -> None:
         "SELECT account_id, asset, SUM(realized), SUM(fees), SUM(funding), SUM(other) "
         "FROM fleet_pnl_daily GROUP BY account_id, asset ORDER BY account_id, asset"
     )
-    table = Table("account", "asset", "realized", "fees", "funding", "other", "P&L", "independent", "")
+    names = ("realized", "fees", "funding", "other", "P&L", "independent", "")
+    table = Table("account", "asset", *names)
     shown: set[int] = set()
     for account, asset, realized, fees, funding, other in cursor.fetchall():
         shown.add(account)
@@ -187,8 +197,9 @@ def _show_users(connection: Any, books: oracle.Books) -> None:
             break
         pnl = realized - fees + funding + other
         second = Decimal(expected[account, asset]).scaleb(-18)
+        row = (realized, fees, funding, other, pnl, second)
         table.add_row(
-            str(account), asset, *(_short(one) for one in (realized, fees, funding, other, pnl, second)),
+            str(account), asset, *(_short(one) for one in row),
             "ties" if pnl == second else "DIFFERS",
         )
     console.print(table)
@@ -200,9 +211,10 @@ def _short(amount: Decimal) -> str:
 
 
 def _show_urls(settings: Settings) -> None:
-    flower = up.flower_url()
-    console.print(f"Flower   {flower}  (user and password: .fleet/flower.auth)")
-    console.print(f"metrics  http://127.0.0.1:{settings.metrics_port}/metrics and the ports after it")
+    _fleet("status")
+    console.print("Flower's user and password: .fleet/flower.auth")
+    first = settings.metrics_port
+    console.print(f"metrics  http://127.0.0.1:{first}/metrics, one port per process from there")
     console.print("status   .venv/bin/fleet status     logs  .fleet/logs/")
 
 

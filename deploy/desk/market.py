@@ -38,14 +38,14 @@ class Market:
     """Makes events. days: the fills are spread over so many UTC days."""
 
     def __init__(self, seed: int, accounts: int, days: int = 5) -> None:
-        self._random = random.Random(seed)  # noqa: S311 - a simulation
+        self._random = random.Random(seed)
         self._accounts = accounts
         self._days = days
         self._trade = 0
         self._prices = {**LINEAR, **SPOT}
 
     def lines(self, fills: int) -> Iterator[Line]:
-        """`fills` fills with their orders, funding and transfers; a tenth of a percent of signals."""
+        """`fills` fills with the orders, funding, transfers and signals that go with them."""
         step = max(self._days * DAY_MS // max(fills, 1), 1)
         for number in range(fills):
             at_ms = START_MS + number * step + self._random.randrange(step)
@@ -153,7 +153,7 @@ class Market:
 
 def troubled(lines: list[Line], market: Market, seed: int) -> list[Line]:
     """The same events as a bad day delivers them: late, twice, shuffled nearby, fees corrected."""
-    rng = random.Random(seed)  # noqa: S311 - a simulation
+    rng = random.Random(seed)
     out: list[tuple[float, Line]] = []
     for place, line in enumerate(lines):
         chance = rng.random()

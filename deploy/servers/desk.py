@@ -76,27 +76,30 @@ def start(flavour: Flavour, names: list[str]) -> None:
     install_prerequisites()
     with held(flavour):
         root = ensure_root(flavour)
-        _stop_former_root(flavour, root)
-        instance = open_instance(flavour, root)
-        starting: list[Server] = []
-        try:
-            for name in names or list(SERVERS):
-                _start_one(instance, SERVERS[name], starting)
-            for server in starting:
-                _finish_one(instance, server)
-            if not names:
-                laravel_app.install(instance)
-                laravel_app.migrate(instance)
-            _write_settings(instance, as_current=not names)
-        except BaseException:
-            # Also Ctrl-C: a half-started set is worse than none. What ran before stays.
-            for server in starting:
-                stop(instance.root, instance.server_inside(server.name), signal.SIGKILL)
-            raise
-        if names:
-            say(f"{flavour.name}: {', '.join(names)} ready")
-        else:
-            _report(instance)
+        _leave_former_root(flavour, root)
+        _bring_up(open_instance(flavour, root), names)
+
+
+def _bring_up(instance: Instance, names: list[str]) -> None:
+    starting: list[Server] = []
+    try:
+        for name in names or list(SERVERS):
+            _start_one(instance, SERVERS[name], starting)
+        for server in starting:
+            _finish_one(instance, server)
+        if not names:
+            laravel_app.install(instance)
+            laravel_app.migrate(instance)
+        _write_settings(instance, as_current=not names)
+    except BaseException:
+        # Also Ctrl-C: a half-started set is worse than none. What ran before stays.
+        for server in starting:
+            stop(instance.root, instance.server_inside(server.name), signal.SIGKILL)
+        raise
+    if names:
+        say(f"{instance.flavour.name}: {', '.join(names)} ready")
+    else:
+        _report(instance)
 
 
 def _start_one(instance: Instance, server: Server, starting: list[Server]) -> None:
@@ -157,13 +160,18 @@ def _log_tail(instance: Instance, server: Server) -> str:
     return "\n".join(lines[-LOG_TAIL_LINES:])
 
 
-def _stop_former_root(flavour: Flavour, root: Path) -> None:
-    """A new recipe makes a new root; servers of the old one must not go on beside it."""
+def _current_root(flavour: Flavour) -> Path:
+    """Where this checkout's servers are: a newer recipe or cache folder counts from a start on."""
     known = read_env_file(CHECKOUT / f".servers.{flavour.name}.env").get("SERVERS_ROOT")
-    if known is None or Path(known) == root:
-        return
-    say(f"the recipe has changed, the new root starts empty; {known} can be deleted")
-    _stop_all(Instance(flavour, Path(known)))
+    return Path(known) if known else root_path(flavour)
+
+
+def _leave_former_root(flavour: Flavour, root: Path) -> None:
+    """A new recipe makes a new root; servers of the old one must not go on beside it."""
+    former = _current_root(flavour)
+    if former != root:
+        say(f"the servers move to {root} and start empty; {former} holds the former ones' data")
+        _stop_all(Instance(flavour, former))
 
 
 def _stop_all(instance: Instance) -> int:
@@ -178,7 +186,7 @@ def _stop_all(instance: Instance) -> int:
 def stop_servers(flavour: Flavour, names: list[str]) -> None:
     require_root_and_debian()
     with held(flavour):
-        instance = Instance(flavour, root_path(flavour))
+        instance = Instance(flavour, _current_root(flavour))
         if names:
             count = sum(stop(instance.root, instance.server_inside(name)) > 0 for name in names)
         else:
@@ -193,21 +201,21 @@ def restart(flavour: Flavour, name: str, *, kill: bool) -> None:
         instance = require_instance(flavour)
         number = signal.SIGKILL if kill else signal.SIGTERM
         stop(instance.root, instance.server_inside(name), number)
-    start(flavour, [name])
+        _bring_up(instance, [name])
 
 
 def wipe(flavour: Flavour) -> None:
     """Stop and forget: data, ports, passwords. The root stays in the cache."""
     require_root_and_debian()
     with held(flavour):
-        instance = Instance(flavour, root_path(flavour))
+        instance = Instance(flavour, _current_root(flavour))
         _stop_all(instance)
         delete_instance(instance)
     say(f"the data of {instance_name(flavour.name)} are deleted")
 
 
 def require_instance(flavour: Flavour) -> Instance:
-    instance = Instance(flavour, root_path(flavour))
+    instance = Instance(flavour, _current_root(flavour))
     if not (instance.folder / "instance.json").exists():
         raise ServersError(f"no {flavour.name} servers have been started from {CHECKOUT} yet")
     return open_instance(flavour, instance.root)

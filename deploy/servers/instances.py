@@ -153,6 +153,8 @@ def application_settings(ports: dict[str, int], known: dict[str, str]) -> dict[s
         "REDIS_CLIENT": "phpredis",
         "REDIS_DB": "0",
         "REDIS_CACHE_DB": "1",
+        # Written out, so that neither side has to guess it: Laravel 13 would take hyphens.
+        "REDIS_PREFIX": "trade_desk_database_",
         "CACHE_DRIVER": "redis",
         "QUEUE_CONNECTION": "redis",
         "FLEET_DB_DATABASE": "fleet",

@@ -125,13 +125,13 @@ def apt_sources() -> list[tuple[str, set[str], set[str]]]:
     """(URI, suites, components) of every binary source, from both of apt's file formats."""
     folder = Path("/etc/apt/sources.list.d")
     one_line = [Path("/etc/apt/sources.list"), *sorted(folder.glob("*.list"))]
-    found = [source for path in one_line if path.exists() for source in _one_line(path)]
+    found = [source for path in one_line if path.exists() for source in one_line_sources(path)]
     for path in sorted(folder.glob("*.sources")):
-        found.extend(_deb822(path))
+        found.extend(deb822_sources(path))
     return found
 
 
-def _one_line(path: Path) -> list[tuple[str, set[str], set[str]]]:
+def one_line_sources(path: Path) -> list[tuple[str, set[str], set[str]]]:
     found = []
     for line in path.read_text().splitlines():
         match = re.match(r"deb\s+(?:\[[^]]*\]\s+)?(\S+)\s+(\S+)\s+(.*)", line.strip())
@@ -140,7 +140,7 @@ def _one_line(path: Path) -> list[tuple[str, set[str], set[str]]]:
     return found
 
 
-def _deb822(path: Path) -> list[tuple[str, set[str], set[str]]]:
+def deb822_sources(path: Path) -> list[tuple[str, set[str], set[str]]]:
     found: list[tuple[str, set[str], set[str]]] = []
     lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
     for stanza in re.split(r"\n\s*\n", "\n".join(lines)):

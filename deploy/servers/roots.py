@@ -28,7 +28,7 @@ from machine import (
 
 BUILD_SECONDS = 1800
 LOCK_SECONDS = 1900
-END_SECONDS = 20
+END_SECONDS = 5
 PROBE_SECONDS = 10
 LOCK_POLL_SECONDS = 0.5
 SPARE_MB = 1024
@@ -211,10 +211,13 @@ def _end(building: subprocess.Popen[str]) -> None:
 
 def _reason(flavour: Flavour, output: str, source: str) -> str:
     for part in flavour.parts:
-        if re.search(rf"Unable to locate package {re.escape(part.package)}\s", output) or re.search(
-            rf"Package '?{re.escape(part.package)}'? has no installation candidate", output
-        ):
+        name = re.escape(part.package)
+        if re.search(rf"(locate package {name}\s|'?{name}'? has no installation cand)", output):
             return f"{part.title} cannot be had: {source} {flavour.suite} has no {part.package}"
+        if re.search(rf"^\s*{name} : Depends: ", output, re.MULTILINE):
+            return f"{part.title} cannot be had: {part.package} of {flavour.suite} is broken now"
+    if re.search("Could not (connect|resolve)|Temporary failure resolving", output):
+        return f"the mirror {source} cannot be reached; name another with FLEET_MIRROR=URL"
     if "NO_PUBKEY" in output:
         return "the mirror's signature is unknown here: apt-get install debian-archive-keyring"
     tail = [line for line in output.splitlines() if line.strip()][-12:]

@@ -51,11 +51,14 @@ class Late(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """Where a fold may end early. settled_day: from this day on, at a day whose end state has not changed;
+    """Where a fold may end early. settled: on one of these days, if it ends in the state that is stored;
     fills: after the day that reaches this many."""
 
-    settled_day: int | None
+    settled: range
     fills: int | None
+
+
+_NOWHERE = range(0)
 
 
 class Refolded(NamedTuple):
@@ -83,7 +86,7 @@ def settle(rows: Rows, daily: Daily, late: Sequence[Late], inline_fills: int) ->
     for cost, change in sorted(costs, key=lambda item: (item[0], item[1].key)):
         if change.position is None or cost <= budget:
             budget -= cost
-            bounds = Bounds(settled_day=day_of(change.to_ms), fills=None)
+            bounds = Bounds(_settled_days(change), fills=None)
             refold(rows, daily, change.key, change.position, change.from_ms, bounds)
         else:
             waiting.append(change)
@@ -96,6 +99,13 @@ def _cost(rows: Rows, change: Late, inline_fills: int) -> int:
     if stored + change.fills > inline_fills:
         stored = fills_from_day(rows, change.key, day_of(change.from_ms))
     return stored + change.fills
+
+
+def _settled_days(change: Late) -> range:
+    """From the last change on, but before the position's last day: its last fill must be met again."""
+    if change.position is None:
+        return _NOWHERE
+    return range(day_of(change.to_ms), day_of(change.position.last[0]))
 
 
 def _waits(change: Late) -> Position:
@@ -156,10 +166,11 @@ def _refold_days(
         unchanged = changes.replace(day)
         state, last = day.state, day.last
         folded += sum(row.fills for row in day.rows.values())
-        if unchanged and bounds.settled_day is not None and day.day >= bounds.settled_day:
+        if unchanged and day.day in bounds.settled:
             settled = True
             break
-        if bounds.fills is not None and folded >= bounds.fills:
+        # Days before the change only lead up to it: ending among them would end there every time.
+        if bounds.fills is not None and folded >= bounds.fills and day.day >= day_of(from_ms):
             next_day = day.day + 1
             break
     else:
@@ -237,7 +248,7 @@ def restate(rows: Rows, daily: Daily, keys: Iterable[PositionKey], limit_fills: 
             continue
         if left <= 0:
             return True
-        bounds = Bounds(settled_day=None, fills=left)
+        bounds = Bounds(_NOWHERE, fills=left)
         result = refold(rows, daily, key, position, position.restating_from_ms, bounds)
         if result.next_day is not None:
             return True

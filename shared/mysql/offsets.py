@@ -10,10 +10,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import MySQLdb
+
 from shared.errors import Fenced
 from shared.mysql.queries import load
 
 SQL = load(Path(__file__).with_name("offsets.sql"))
+
+_NO_SUCH_SESSION = {1094, 1095}  # it is gone; or the server was restarted and it is not ours
 
 EVENT_ID_BYTES = 191
 """So much of an event's id is kept beside the offset, to see that the entry is still the same."""
@@ -42,6 +46,13 @@ class Claim(NamedTuple):
     new_id: str
     new_event_id: bytes
     entries: int
+
+
+class Standing(NamedTuple):
+    """What an owner must notice even when nothing arrives."""
+
+    epoch: int
+    halted_reason: str | None
 
 
 class FencedPartitions(Fenced):
@@ -73,7 +84,15 @@ class Offsets:
 
     def end_session(self, session: int) -> None:
         """End another session of our own user; its open transaction is rolled back."""
-        self._cursor.execute(f"KILL {int(session)}")
+        try:
+            self._cursor.execute(f"KILL {int(session)}")
+        except MySQLdb.OperationalError as error:
+            if error.args[0] not in _NO_SUCH_SESSION:
+                raise
+
+    def wait_for_locks(self, seconds: int) -> None:
+        """How long this session waits for a row from now on."""
+        self._cursor.execute("SET SESSION innodb_lock_wait_timeout = %s", (seconds,))
 
     def take(self, stream: str, partition: int, owner: str) -> Offset:
         """Raise the epoch; the caller owns the partition when this commits."""
@@ -89,6 +108,11 @@ class Offsets:
         self._cursor.execute(sql, (self._consumer, stream, partition))
         row = self._cursor.fetchone()
         return Offset(*row) if row else None
+
+    def standing(self) -> dict[tuple[str, int], Standing]:
+        """(stream, partition) -> epoch and halt of every partition."""
+        self._cursor.execute(SQL["standing"], (self._consumer,))
+        return {(row[0], row[1]): Standing(row[2], row[3]) for row in self._cursor.fetchall()}
 
     def advance(self, claims: Sequence[Claim]) -> None:
         """Compare-and-set every claim; FencedPartitions names those that matched no row."""
@@ -112,11 +136,15 @@ class Offsets:
         )
         return bool(moved == 1)
 
-    def rewind(self, stream: str, partition: int, epoch: int, entries_read: int) -> None:
-        """Start over at the stream's first entry; entries_read keeps the lag right."""
-        self._cursor.execute(
+    def rewind(self, stream: str, partition: int, epoch: int, entries_read: int) -> bool:
+        """Start over at the stream's first entry; entries_read keeps the lag right.
+
+        False: the partition belongs to somebody else now.
+        """
+        moved = self._cursor.execute(
             SQL["rewind"], (entries_read, self._consumer, stream, partition, epoch)
         )
+        return bool(moved == 1)
 
     def suspect(self, stream: str, partition: int, epoch: int, entry_id: str) -> None:
         """Note the entry that is about to be tried alone."""

@@ -18,6 +18,9 @@ SET epoch = epoch + 1,
     updated_at = UTC_TIMESTAMP(6)
 WHERE consumer = %s AND stream = %s AND partition_no = %s
 
+-- name: standing
+SELECT stream, partition_no, epoch, halted_reason FROM fleet_offsets WHERE consumer = %s
+
 -- name: read
 SELECT last_id, last_event_id, epoch, crashes, suspect_id, suspect_tries, handler_failures, halted_reason
 FROM fleet_offsets

@@ -38,9 +38,12 @@ FROM fleet_outbox
 WHERE state = 1 AND sent_at < UTC_TIMESTAMP(6) - INTERVAL %s SECOND
 GROUP BY stream, partition_no
 
--- name: resend_older
-UPDATE fleet_outbox SET state = 0
+-- name: undelivered
+-- Found without a lock: an UPDATE by these columns would hold rows that a sink is confirming.
+SELECT id FROM fleet_outbox
 WHERE state = 1 AND stream = %s AND partition_no = %s AND sent_at < %s
+ORDER BY id
+LIMIT %s
 
 -- name: prune
 DELETE FROM fleet_outbox

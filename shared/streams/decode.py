@@ -41,7 +41,12 @@ Upcast: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
 
 _PLAIN_ID = re.compile(rb"[!-~]{1,191}")
 _TEXT_ID = re.compile(r"[^\s\x00-\x1f\x7f-\x9f](?:[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f])?")
-_REQUIRED = (b"type", b"key", b"id", b"ts_us", b"data")
+_DIRECT = [b"type", b"key", b"id", b"ts_us", b"data"]
+_RELAYED = [*_DIRECT, b"outbox"]
+
+
+Values: TypeAlias = tuple[bytes, bytes, bytes, bytes, bytes, bytes | None]
+"""type, key, id, ts_us, data, outbox."""
 
 
 class Checked(Protocol):
@@ -108,12 +113,7 @@ def decode(  # noqa: PLR0917 - once per entry: a record of its own to pass them 
 
     partitions: how many the stream has. table: from `routes`.
     """
-    named = fields if isinstance(fields, dict) else _named(fields)
-    try:
-        type_, key, event_id = named[b"type"], named[b"key"], named[b"id"]
-        ts_us, data = named[b"ts_us"], named[b"data"]
-    except KeyError:
-        raise _missing(named) from None
+    type_, key, event_id, ts_us, data, outbox = _values(fields)
     route = table.get(type_)
     if route is None or route.stream != stream:
         raise _not_of(stream, type_, table)
@@ -125,7 +125,9 @@ def decode(  # noqa: PLR0917 - once per entry: a record of its own to pass them 
     time = int(ts_us) if len(ts_us) == TS_US_DIGITS and ts_us.isdigit() else 0
     if not TS_US_FROM <= time < TS_US_BELOW:
         raise _wrong_time(ts_us)
-    if b"NaN" in data or b"Infinity" in data:
+    if b"N" in data or b"I" in data:
+        # The body's parser lets NaN and Infinity pass, as bare words in fields it ignores. Looking
+        # for one letter is ten times quicker than looking for the words.
         _refuse_json_dialect(data)
     if route.upcast is not None:
         data = route.upcast(data)
@@ -137,17 +139,33 @@ def decode(  # noqa: PLR0917 - once per entry: a record of its own to pass them 
     except UnicodeDecodeError:
         raise _not_utf8("key", key) from None
     body.check(key_text)
-    outbox_id = _outbox_id(named.get(b"outbox"))
+    outbox_id = None if outbox is None else _outbox_id(outbox)
     return Event(
         stream, partition, entry_id, route.type, key_text, event, time, data, outbox_id, body
     )
 
 
-def _named(fields: list[bytes]) -> dict[bytes, bytes]:
-    named = dict(zip(fields[::2], fields[1::2], strict=False))
-    if len(named) * 2 != len(fields):
-        raise InvalidEvent("malformed", "the entry holds a field twice; send every field once")
-    return named
+def _values(fields: Fields) -> Values:
+    """The six fields that count. Others (traceparent) pass unread."""
+    if isinstance(fields, list):
+        # Producers that keep the order of the contract are served without hashing a name.
+        names = fields[::2]
+        if names == _DIRECT and len(fields) == len(_DIRECT) * 2:
+            return fields[1], fields[3], fields[5], fields[7], fields[9], None
+        if names == _RELAYED and len(fields) == len(_RELAYED) * 2:
+            return fields[1], fields[3], fields[5], fields[7], fields[9], fields[11]
+        named = dict(zip(names, fields[1::2], strict=False))
+        if len(named) * 2 != len(fields):
+            raise InvalidEvent(
+                "malformed", "the entry holds a field name twice or without a value; send it once"
+            )
+    else:
+        named = fields
+    try:
+        type_, key, event_id, ts_us, data = [named[name] for name in _DIRECT]
+    except KeyError:
+        raise _missing(named) from None
+    return type_, key, event_id, ts_us, data, named.get(b"outbox")
 
 
 def _upcast(steps: tuple[Upcast, ...], data: bytes) -> bytes:
@@ -182,9 +200,7 @@ def _text_id(value: bytes) -> str:
     return text
 
 
-def _outbox_id(value: bytes | None) -> int | None:
-    if value is None:
-        return None
+def _outbox_id(value: bytes) -> int:
     if value.isdigit() and len(value) <= U64_DIGITS and not value.startswith(b"0"):
         number = int(value)
         if number < U64_LIMIT:
@@ -196,7 +212,8 @@ def _outbox_id(value: bytes | None) -> int | None:
 
 
 def _refuse_json_dialect(data: bytes) -> None:
-    """NaN and Infinity as bare words are no JSON, but the body's parser lets them pass."""
+    if b"NaN" not in data and b"Infinity" not in data:
+        return
     try:
         orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -208,7 +225,7 @@ def _not_json(error: object) -> InvalidEvent:
 
 
 def _missing(named: dict[bytes, bytes]) -> InvalidEvent:
-    names = ", ".join(f"`{name.decode()}`" for name in _REQUIRED if name not in named)
+    names = ", ".join(f"`{name.decode()}`" for name in _DIRECT if name not in named)
     return InvalidEvent("missing_field", f"the entry has no field {names}; send all of it")
 
 
@@ -266,7 +283,7 @@ def _invalid(type_: str, error: ValidationError) -> InvalidEvent:
     found = error.errors(include_url=False, include_context=False)
     first = found[0]["type"]
     if first == "json_invalid":
-        return _not_json(found[0]["msg"])
+        return _not_json(found[0]["msg"].removeprefix("Invalid JSON: "))
     sentences = [_sentence(one["loc"], one["type"], one["msg"], one["input"]) for one in found]
     more = len(sentences) - SHOWN_ERRORS
     if more > 0:
@@ -281,7 +298,8 @@ def _sentence(loc: tuple[int | str, ...], kind: str, message: str, value: object
         return f"`{name}` is missing, send it"
     if not name:
         return "it must be a JSON object"
-    return f"`{name}` is {_shown(value)}, {message[:1].lower()}{message[1:]}"
+    wanted = message.replace("Input should be", "must be")
+    return f"`{name}` is {_shown(value)}, {wanted}"
 
 
 def _shown(value: object) -> str:

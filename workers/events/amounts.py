@@ -24,6 +24,11 @@ MS_FROM = 1_230_768_000_000  # 2009-01-01: seconds sent by mistake end up below
 MS_BELOW = 7_258_118_400_000  # 2200-01-01: microseconds sent by mistake end up above
 
 
+def plain_text(amount: Decimal) -> str:
+    """An amount as it travels: never an exponent."""
+    return format(amount, "f")
+
+
 def _amount(pattern: str, words: str) -> GetPydanticSchema:
     schema = core_schema.custom_error_schema(
         core_schema.no_info_after_validator_function(
@@ -32,6 +37,7 @@ def _amount(pattern: str, words: str) -> GetPydanticSchema:
         custom_error_type="amount",
         custom_error_message=f'must be a JSON string of a plain decimal{words}, like "0.015", with '
         "at most 18 digits before and 18 after the point",
+        serialization=core_schema.plain_serializer_function_ser_schema(plain_text),
     )
     return GetPydanticSchema(lambda _source, _handler: schema)
 

@@ -17,7 +17,7 @@ CLEAN = r"^[^\s\x00-\x1f\x7f-\x9f](?:[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9
 
 def _schema(width: int) -> core_schema.CoreSchema:
     return core_schema.custom_error_schema(
-        core_schema.str_schema(strict=True, min_length=1, max_length=width, pattern=CLEAN),
+        core_schema.str_schema(strict=True, max_length=width, pattern=CLEAN),
         custom_error_type="text",
         custom_error_message=f"must be a JSON string of 1 to {width} characters, without control "
         "characters and without white space at either end",

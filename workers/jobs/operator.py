@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from shared import telemetry
-from shared.errors import SettingsError
+from shared.errors import FleetError, SettingsError
 from shared.settings import Settings
 from workers import roles
 from workers.jobs import table
@@ -94,7 +94,8 @@ class Progress:
         note: str = "",
     ) -> None:
         """checkpoint: plain JSON, of work that is committed. It is saved within half a second; a
-        crash before that repeats the work since, which must be harmless."""
+        crash before that repeats the work since, which must be harmless.
+        """
         self._job.meta["done"] = done
         if total is not None:
             self._job.meta["total"] = total
@@ -201,7 +202,7 @@ def look(settings: Settings, job_id: str) -> JobState:
     return _state(_fetch(queue(settings), job_id))
 
 
-def watch(
+def states(
     settings: Settings,
     job_id: str,
     *,
@@ -219,6 +220,27 @@ def watch(
             return
         last = state
         sleep(every)
+
+
+def watch(settings: Settings, job_id: str, say: Callable[[str], object]) -> Any:
+    """Says each change as a line, and returns the job's result.
+
+    FleetError: it did not end well; the message says how to go on.
+    """
+    state: JobState | None = None
+    for state in states(settings, job_id):
+        say(line_of(state))
+    if state is None or state.status not in {"finished", "cancelled"}:
+        word = state.status if state else "gone"
+        raise FleetError(f"job {job_id} {word}: {state.error if state else ''}")
+    return state.result
+
+
+def line_of(state: JobState) -> str:
+    """A state as one line for a terminal."""
+    total = "" if state.total is None else f" of {state.total}"
+    note = f" {state.note}" if state.note else ""
+    return f"{state.name} {state.status}: {state.done}{total}{note}"
 
 
 def cancel(settings: Settings, job_id: str, *, now: bool = False) -> None:

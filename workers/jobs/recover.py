@@ -12,7 +12,12 @@ from typing import Any, NamedTuple
 from redis import Redis
 
 from shared.mysql import outbox
+from shared.mysql.connection import connect
+from shared.settings import Settings
+from shared.streams.connection import control_client
 from shared.streams.keys import stream_key
+from workers.jobs.operator import Progress
+from workers.registry import STREAMS
 
 ROWS = 10_000
 
@@ -22,6 +27,23 @@ class Recovered(NamedTuple):
 
     partitions: int
     outbox_rows: int
+
+
+def run(settings: Settings, progress: Progress) -> dict[str, Any]:
+    """The operator job."""
+    connection = connect(settings.mysql)
+    redis = control_client(settings.streams_redis, "fleet-recover")
+    ended = recover(
+        connection,
+        redis,
+        settings.prefix,
+        STREAMS,
+        settings.partitions,
+        progress=progress.update,
+        cancelled=progress.cancelled,
+    )
+    connection.close()
+    return ended._asdict()
 
 
 def recover(

@@ -10,11 +10,13 @@ import MySQLdb
 from shared.errors import InvalidEvent
 from shared.mysql import parked
 from shared.mysql.book import Book
-from shared.mysql.connection import classify
+from shared.mysql.connection import classify, connect
 from shared.mysql.parked import Filter, OpenEvent
-from shared.streams.decode import Table, decode
+from shared.settings import Settings
+from shared.streams.decode import Table, decode, routes
 from shared.streams.keys import partition_of
-from workers.registry import EventType
+from workers.jobs.operator import Progress
+from workers.registry import EVENTS, UPCASTERS, EventType
 
 PAGE = 200
 
@@ -24,6 +26,22 @@ class Replayed(NamedTuple):
 
     replayed: int
     refused: int
+
+
+def run(settings: Settings, progress: Progress, **words: Any) -> dict[str, Any]:
+    """The operator job. words: the fields of a Filter."""
+    connection = connect(settings.mysql)
+    ended = replay(
+        connection,
+        EVENTS,
+        routes(EVENTS, UPCASTERS),
+        settings.partitions,
+        Filter(**words),
+        progress=progress.update,
+        cancelled=progress.cancelled,
+    )
+    connection.close()
+    return ended._asdict()
 
 
 def replay(

@@ -1,0 +1,264 @@
+"""Fixtures over real servers. Missing servers are a failure, never a skip.
+
+Every session has schemas of its own, every test a Redis prefix of its own, and each role works
+with exactly the privileges that `fleet doctor --grants` prints for it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis as redis_py
+
+from shared.dotenv import parse_dotenv
+from shared.endpoints import MySQLSettings
+from shared.mysql.connection import connect
+from shared.settings import FLEET_NAMES, Settings, load
+from shared.streams.connection import control_client
+from workers.grants import PASSWORD, RoleGrants, grants
+from workers.migrate import migrate_mysql
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+USER_PASSWORD = uuid.uuid4().hex
+
+# As the desk's Laravel application has it.
+EXCHANGE_ACCOUNTS = """
+CREATE TABLE exchange_accounts (
+  id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+  user_id BIGINT UNSIGNED NOT NULL,
+  venue VARCHAR(32) NOT NULL,
+  product VARCHAR(16) NOT NULL,
+  api_key TEXT NOT NULL,
+  api_secret TEXT NOT NULL,
+  passphrase TEXT NULL,
+  settings JSON NULL,
+  active TINYINT(1) NOT NULL DEFAULT 1,
+  created_at TIMESTAMP NULL,
+  updated_at TIMESTAMP NULL
+)"""
+FAILED_JOBS = """
+CREATE TABLE failed_jobs (
+  id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+  uuid VARCHAR(255) NOT NULL UNIQUE,
+  connection TEXT NOT NULL,
+  queue TEXT NOT NULL,
+  payload LONGTEXT NOT NULL,
+  exception LONGTEXT NOT NULL,
+  failed_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP
+)"""
+
+
+@pytest.fixture(scope="session")
+def servers() -> Mapping[str, str]:
+    """`.servers.env`, or the file SERVERS_ENV_FILE names, as a mapping."""
+    path = CHECKOUT / os.environ.get("SERVERS_ENV_FILE", ".servers.env")
+    if not path.exists():
+        pytest.fail(f"{path.name} is not there: run `make servers` first", pytrace=False)
+    return parse_dotenv(path.read_text(encoding="utf-8"), {})
+
+
+@pytest.fixture(scope="session")
+def mysql_root(servers: Mapping[str, str]) -> MySQLSettings:
+    """The server's administrator, without a schema; only for preparing a test."""
+    settings = MySQLSettings.model_validate(
+        {
+            "host": servers["DB_HOST"],
+            "port": int(servers["DB_PORT"]),
+            "socket": None,
+            "user": "root",
+            "password": servers["SERVERS_DB_ROOT_PASSWORD"],
+            "laravel_database": "",
+            "database": "",
+            "ssl_ca": None,
+        }
+    )
+    try:
+        connect(settings).close()
+    except Exception as error:  # noqa: BLE001 - whatever it is, every test would fail with it
+        pytest.fail(f"the servers do not answer, run `make servers`: {error}", pytrace=False)
+    return settings
+
+
+@pytest.fixture(scope="session")
+def schema_name(mysql_root: MySQLSettings) -> Iterator[str]:
+    """Name of a schema pair of this session: `x` for the fleet, `x_laravel` for Laravel."""
+    name = f"fleet_t_{uuid.uuid4().hex[:10]}"
+    with closing(connect(mysql_root)) as root:
+        cursor = root.cursor()
+        cursor.execute(f"CREATE DATABASE {name}_laravel CHARACTER SET utf8mb4")
+        cursor.execute(f"USE {name}_laravel")
+        cursor.execute(EXCHANGE_ACCOUNTS)
+        cursor.execute(FAILED_JOBS)
+    yield name
+    with closing(connect(mysql_root)) as root:
+        cursor = root.cursor()
+        cursor.execute(f"DROP DATABASE IF EXISTS {name}")
+        cursor.execute(f"DROP DATABASE IF EXISTS {name}_laravel")
+        cursor.execute("SELECT user, host FROM mysql.user WHERE user LIKE %s", (f"{name}_%",))
+        for user, host in cursor.fetchall():
+            cursor.execute("DROP USER %s@%s", (user, host))
+
+
+@pytest.fixture(scope="session")
+def session_grants(
+    servers: Mapping[str, str], mysql_root: MySQLSettings, schema_name: str, tmp_path_factory: Any
+) -> Mapping[str, RoleGrants]:
+    """Migrates as the role `migrate`, and makes a MySQL user per role from its own lines."""
+    folder = tmp_path_factory.mktemp("settings")
+    settings = load("migrate", _environ(servers, schema_name, "unused:", folder, "migrate"))
+    by_role = {row.role: row for row in grants(settings, _user_of(schema_name))}
+    with closing(connect(mysql_root)) as root:
+        cursor = root.cursor()
+        for line in (*by_role["migrate"].mysql, *by_role["migrate"].laravel):
+            cursor.execute(line.replace(PASSWORD, USER_PASSWORD))
+        migrate_mysql(settings)
+        for row in by_role.values():
+            if row.role not in {"migrate", "application"}:
+                for line in (*row.mysql, *row.laravel):
+                    cursor.execute(line.replace(PASSWORD, USER_PASSWORD))
+    return by_role
+
+
+@pytest.fixture
+def fleet_schema(
+    mysql_root: MySQLSettings, schema_name: str, session_grants: Mapping[str, RoleGrants]
+) -> str:
+    """The migrated schema, all its tables empty."""
+    del session_grants
+    with closing(connect(mysql_root, schema_name)) as root:
+        cursor = root.cursor()
+        cursor.execute(
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = %s"
+            " AND table_type = 'BASE TABLE' AND table_name NOT IN"
+            " ('fleet_alembic_version', 'fleet_settings')",
+            (schema_name,),
+        )
+        names = [name for (name,) in cursor.fetchall()]
+        names += [
+            f"{schema_name}_laravel`.`exchange_accounts",
+            f"{schema_name}_laravel`.`failed_jobs",
+        ]
+        # TRUNCATE takes 20 ms a table, asking whether there is a row takes none.
+        asked = " UNION ALL ".join(
+            f"(SELECT %s FROM `{name}` LIMIT 1)"  # noqa: S608 - our own names
+            for name in names
+        )
+        cursor.execute(asked, tuple(names))
+        for (name,) in cursor.fetchall():
+            cursor.execute(f"TRUNCATE TABLE `{name}`")
+        cursor.execute("DELETE FROM fleet_settings WHERE name NOT LIKE 'view.%'")
+        root.commit()
+    return schema_name
+
+
+@pytest.fixture
+def redis_root(servers: Mapping[str, str]) -> Iterator[Any]:
+    """The Redis of the tests as its administrator, database 0."""
+    client = redis_py.Redis(
+        host=servers["REDIS_HOST"],
+        port=int(servers["REDIS_PORT"]),
+        password=servers.get("REDIS_PASSWORD"),
+        socket_timeout=10,
+    )
+    with closing(client):
+        yield client
+
+
+@pytest.fixture
+def redis_prefix(servers: Mapping[str, str], redis_root: Any) -> Iterator[str]:
+    """A key prefix of this test; its keys and ACL users go with it."""
+    prefix = f"t{uuid.uuid4().hex[:12]}:"
+    yield prefix
+    for database in range(3):
+        with closing(
+            redis_py.Redis(
+                host=servers["REDIS_HOST"],
+                port=int(servers["REDIS_PORT"]),
+                password=servers.get("REDIS_PASSWORD"),
+                db=database,
+            )
+        ) as client:
+            keys = list(client.scan_iter(match=f"{prefix}*", count=1000))
+            if keys:
+                client.unlink(*keys)
+    mine = [user for user in redis_root.acl_users() if user.startswith(prefix.rstrip(":"))]
+    if mine:
+        redis_root.acl_deluser(*mine)
+
+
+@pytest.fixture
+def settings_for(
+    servers: Mapping[str, str],
+    fleet_schema: str,
+    redis_root: Any,
+    redis_prefix: str,
+    tmp_path: Path,
+) -> Callable[..., Settings]:
+    """`settings_for("relay", FLEET_PARTITIONS="4")`: that role's own users on both servers."""
+
+    def make(role: str, **more: str) -> Settings:
+        environ = _environ(servers, fleet_schema, redis_prefix, tmp_path, role) | more
+        settings = load(role, environ)
+        user = f"{redis_prefix.rstrip(':')}_{role}"
+        for row in grants(settings, lambda _: user):
+            for _, line in row.redis if row.role == role else ():
+                words = [word.replace(PASSWORD, USER_PASSWORD) for word in shlex.split(line)]
+                redis_root.execute_command(*words)
+        return load(role, environ | {"REDIS_USERNAME": user, "REDIS_PASSWORD": USER_PASSWORD})
+
+    return make
+
+
+@pytest.fixture
+def settings(settings_for: Callable[..., Settings]) -> Settings:
+    """Settings of the role `streams`."""
+    return settings_for("streams")
+
+
+@pytest.fixture
+def mysql_connection(settings: Settings) -> Iterator[Any]:
+    """A connection as the role `streams`."""
+    connection = connect(settings.mysql)
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def redis_client(settings: Settings) -> Iterator[redis_py.Redis]:
+    """A client as the role `streams`."""
+    with closing(control_client(settings.streams_redis, "tests")) as client:
+        yield client
+
+
+def _environ(
+    servers: Mapping[str, str], schema: str, prefix: str, folder: Path, role: str
+) -> dict[str, str]:
+    """Only what a test wants: nothing of the desk's or the developer's own environment."""
+    (folder / ".env").touch()
+    wanted = re.compile(r"(APP_|DB_|REDIS_|QUEUE_|CACHE_)\w+")
+    ours = {name: text for name, text in servers.items() if wanted.fullmatch(name)}
+    timescale = {
+        k: v for k, v in servers.items() if k in FLEET_NAMES and k.startswith("FLEET_TIME")
+    }
+    return {
+        **ours,
+        **timescale,
+        "FLEET_ENV_FILE": str(folder / ".env"),
+        "DB_DATABASE": f"{schema}_laravel",
+        "DB_USERNAME": _user_of(schema)(role),
+        "DB_PASSWORD": USER_PASSWORD,
+        "FLEET_DB_DATABASE": schema,
+        "REDIS_PREFIX": prefix,
+    }
+
+
+def _user_of(schema: str) -> Callable[[str], str]:
+    return lambda role: f"{schema}_{role}"

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from shared import settings
+from shared.errors import SettingsError
+from tests.workers.fleet_env import ROOT
+from workers.config import QUEUES, SOFT_SHUTDOWN_SECONDS
+from workers.flower import set_password
+from workers.roles import ROLES, current, procfile
+
+
+def test_the_procfile_is_the_table_written_out() -> None:
+    assert (ROOT / "Procfile").read_text(encoding="utf-8") == procfile()
+
+
+def test_settings_know_every_role() -> None:
+    assert set(ROLES) <= set(settings.ROLES)
+
+
+@pytest.mark.parametrize("name", sorted(ROLES))
+def test_workers_consume_declared_queues_under_stable_names(name: str) -> None:
+    command = ROLES[name].command
+    if " worker " not in command:
+        pytest.skip("not a Celery worker")
+    queues = re.search(r"-Q (\S+)", command)
+    assert queues is not None
+    assert set(queues[1].split(",")) <= set(QUEUES)
+    assert f"-n {name}-${{FLEET_SLOT:-1}}@%h" in command
+    assert " -E " in command
+    assert f"-P {ROLES[name].pool} " in command
+
+
+@pytest.mark.parametrize("name", sorted(ROLES))
+def test_a_stop_is_given_longer_than_the_role_may_need(name: str) -> None:
+    if ROLES[name].pool == "prefork":
+        assert ROLES[name].drain_seconds > 2 * SOFT_SHUTDOWN_SECONDS
+    assert ROLES[name].drain_seconds >= 10
+
+
+@pytest.mark.parametrize(
+    ("environ", "argv", "role"),
+    [
+        ({"FLEET_ROLE": "jobs"}, ["celery", "-A", "workers.app", "worker"], "jobs"),
+        ({}, ["celery", "-A", "workers.app", "flower"], "flower"),
+        ({}, ["celery", "-A", "workers.app", "beat"], "beat"),
+        ({}, ["celery", "-A", "workers.app", "inspect", "ping"], "cli"),
+    ],
+)
+def test_the_role_comes_from_the_environment_or_the_command(
+    environ: dict[str, str], argv: list[str], role: str
+) -> None:
+    assert current(environ, argv) == role
+
+
+@pytest.mark.parametrize("text", ["", "fleet", "fleet:", ":x", "fleet:a,b", "fleet:a b"])
+def test_flower_without_a_proper_password_does_not_start(text: str) -> None:
+    """Without one its pages are open; a comma would make two half passwords of it."""
+    with pytest.raises(SettingsError, match="FLEET_FLOWER_AUTH"):
+        set_password({"FLEET_FLOWER_AUTH": text})
+
+
+def test_flower_reads_its_password_from_the_environment() -> None:
+    environ = {"FLEET_FLOWER_AUTH": "fleet:p:with-colon"}
+    set_password(environ)
+    assert environ["FLOWER_BASIC_AUTH"] == "fleet:p:with-colon"
