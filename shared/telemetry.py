@@ -151,6 +151,8 @@ def observe(name: str, value: float, **labels: object) -> None:
 _RECORD_FIELDS = frozenset(
     logging.LogRecord("", 0, "", 0, "", (), None).__dict__.keys() | {"message", "asctime"}
 )
+# Two lines per task, where our own `job` line says it all in one; failures still pass.
+_SAID_BY_US = ("celery.worker.strategy", "celery.app.trace")
 _LOGGING_KWARGS: tuple[str, ...] = ("exc_info", "stack_info", "stacklevel")
 
 
@@ -210,6 +212,8 @@ def configure_logs(
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.captureWarnings(capture=True)
+    for chatty in _SAID_BY_US:
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
 
 
 def log(name: str = "fleet") -> Any:

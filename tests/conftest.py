@@ -23,6 +23,7 @@ from shared.endpoints import MySQLSettings
 from shared.mysql.connection import connect
 from shared.settings import FLEET_NAMES, Settings, load
 from shared.streams.connection import control_client
+from tests.runtime_world import World
 from workers.grants import PASSWORD, RoleGrants, grants
 from workers.migrate import migrate_mysql
 
@@ -58,8 +59,8 @@ CREATE TABLE failed_jobs (
 
 @pytest.fixture(scope="session")
 def servers() -> Mapping[str, str]:
-    """`.servers.env`, or the file SERVERS_ENV_FILE names, as a mapping."""
-    path = CHECKOUT / os.environ.get("SERVERS_ENV_FILE", ".servers.env")
+    """`.servers.env`, or the file FLEET_ENV_FILE names, as a mapping."""
+    path = CHECKOUT / (os.environ.get("FLEET_ENV_FILE") or ".servers.env")
     if not path.exists():
         pytest.fail(f"{path.name} is not there: run `make servers` first", pytrace=False)
     return parse_dotenv(path.read_text(encoding="utf-8"), {})
@@ -236,6 +237,15 @@ def redis_client(settings: Settings) -> Iterator[redis_py.Redis]:
     """A client as the role `streams`."""
     with closing(control_client(settings.streams_redis, "tests")) as client:
         yield client
+
+
+@pytest.fixture
+def world(
+    settings: Settings, mysql_root: MySQLSettings, fleet_schema: str, redis_root: Any
+) -> Iterator[World]:
+    """A small fleet: readers work as the role `streams`, the test itself as administrator."""
+    with closing(connect(mysql_root, fleet_schema)) as connection:
+        yield World(settings, connection, redis_root)
 
 
 def _environ(

@@ -68,7 +68,8 @@ def trades(
     hedge: bool = True,
 ) -> list[FillReport]:
     """Random fills in the order of execution: several accounts, products and days; flips, equal
-    milliseconds, fees in three assets, rebates, contract sizes."""
+    milliseconds, fees in three assets, rebates, contract sizes.
+    """
     draw = random.Random(seed)
     made = []
     at = FIRST_DAY
@@ -100,7 +101,7 @@ def trades(
 def amount(draw: random.Random, digits: int, decimals: int) -> str:
     """A positive plain decimal."""
     whole = draw.randrange(10 ** draw.randrange(1, digits + 1))
-    return f"{whole}.{draw.randrange(1, 10 ** decimals):0{decimals}}"
+    return f"{whole}.{draw.randrange(1, 10**decimals):0{decimals}}"
 
 
 def retold(draw: random.Random, original: FillReport) -> list[FillReport]:

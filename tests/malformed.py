@@ -118,7 +118,7 @@ def malformed(seed: int = 0) -> Iterator[Malformed]:
     """At least 5,000 kinds; `kind` names each once."""
     random = Random(seed)
     for name in SAMPLES:
-        # Another account and id per seed and sample, so that crowds of bad events do not share a key.
+        # Another account and id per seed and sample: crowds of bad events share no key.
         account = random.randrange(1, 1 << 40)
         type_, body = SAMPLES[name]
         if "account_id" in body:

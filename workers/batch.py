@@ -90,7 +90,7 @@ class Decoding:
                 )
             except InvalidEvent as invalid:
                 entry = Entry(entry_id, fields)
-                parked.append(parked_event(partition, entry, invalid.reason, invalid.detail))
+                parked.append(parked_event(partition.id, entry, invalid.reason, invalid.detail))
         return Slice(partition, after_id, entries, events, parked)
 
     def split(self, work: Sequence[Slice]) -> list[list[Slice]]:
@@ -106,16 +106,14 @@ class Decoding:
         ]
 
 
-def parked_event(
-    partition: OwnedPartition, entry: Entry, reason: str, error: str
-) -> ParkedEvent:
+def parked_event(partition: PartitionId, entry: Entry, reason: str, error: str) -> ParkedEvent:
     """The parked form of an entry, with the account whose books miss it."""
     type_text = value_of(entry.fields, b"type").decode(errors="replace")
     key = value_of(entry.fields, b"key").decode(errors="replace")
     data = value_of(entry.fields, b"data")
     return ParkedEvent(
-        stream=partition.id.stream,
-        partition=partition.id.number,
+        stream=partition.stream,
+        partition=partition.number,
         entry_id=entry.entry_id,
         fields=entry.fields,
         account_id=account_of(type_text, key, data),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -29,8 +30,16 @@ from workers.roles import load_settings
 from workers.status import Status, collect
 
 CONSUMER = "ledger"
+BOUNDS = Bounds()
 LANES = 2
 """Threads of a stream node: one waits for MySQL while the other decodes and folds."""
+
+COLLECT_AFTER = 50_000
+"""Objects of a stream node that may come to be before Python looks for cycles among the young ones.
+
+A batch makes some 10,000 objects, without cycles, that live as long as the batch. With Python's 700
+a fifth of the time of decoding goes into looking at them again and again.
+"""
 
 
 def all_partitions(partitions: int) -> list[PartitionId]:
@@ -44,10 +53,11 @@ def build_reader(
     report: Callable[[BatchReport], None],
     *,
     table: Mapping[str, EventType] = EVENTS,
-    bounds: Bounds = Bounds(),
+    bounds: Bounds = BOUNDS,
     lanes: int = LANES,
 ) -> StreamReader:
     """The stream reader of one node. node: a stable name; each start adds its own mark."""
+    _calm_collector()
     connect_mysql = partial(connect, settings.mysql)
     connection = connect_mysql()
     redis = control_client(settings.streams_redis, name="fleet-streams")
@@ -69,6 +79,13 @@ def build_reader(
         bounds=bounds,
     )
     return StreamReader(tools, all_partitions(partitions), lanes=lanes)
+
+
+def _calm_collector() -> None:
+    """What start-up has made stays for good and is not looked at again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 20, 20)
 
 
 def build_relay() -> tuple[Relay, int]:
@@ -133,7 +150,7 @@ def collect_status(settings: Settings) -> Status:
             settings.prefix,
             STREAMS,
             settings.partitions,
-            budget_bytes(settings, redis),
+            budget_bytes=budget_bytes(settings, redis),
         )
 
 

@@ -165,7 +165,8 @@ def recover() -> None:
 
 
 def _run_job(settings: Settings, name: str, arguments: dict[str, Any]) -> None:
-    from workers.jobs.operator import cancel, enqueue, watch  # noqa: PLC0415 - RQ reads its prefix at import
+    # RQ reads its prefix when it is imported, so only here.
+    from workers.jobs.operator import cancel, enqueue, watch  # noqa: PLC0415
 
     job_id = enqueue(settings, name, arguments)
     click.echo(f"operator job {job_id}")

@@ -5,18 +5,17 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 
-from shared.errors import LimitReached
+from redis.exceptions import RedisError
+
 from shared.mysql.offsets import Offsets
 from shared.streams.assignment import PartitionId
-from shared.streams.connection import data_client
 from shared.streams.lease import Leases
-from workers.batch import Decoding
-from workers.lane import Bounds, Lane, Tools
+from workers.lane import Lane, Tools
+from workers.links import mysql_errors
 from workers.ownership import Keeper
-from workers.registry import EVENTS, STREAMS, EventType
-from workers.reporting import BatchReport
 
 STUCK_SECONDS = 30.0
 """A lane that has not turned for this long, while MySQL and Redis answer, is not alive."""
@@ -46,7 +45,11 @@ class StreamReader:
         """Read until stop(). Every thread's failure ends here, and with it the process."""
         tools = self._tools
         self._ensure_offsets()
-        leases = Leases(tools.connect_redis(), tools.prefix, tools.consumer, tools.node)
+        with closing(tools.connect_redis()) as redis:
+            self._run(Leases(redis, tools.prefix, tools.consumer, tools.node))
+
+    def _run(self, leases: Leases) -> None:
+        tools = self._tools
         keeper = Keeper(leases, tools.node, self._partitions, tools.log)
         self._keeper = keeper
         self._lanes = [
@@ -66,7 +69,11 @@ class StreamReader:
                 thread.join(0.05)
         keeper.stop()
         keeper.join()
-        leases.leave()
+        try:
+            leases.leave()
+        except RedisError as error:
+            # Redis is away: the membership runs out by itself.
+            tools.log("left_without_goodbye", error=str(error))
         failure = self._failure or keeper.failure
         if failure is not None:
             raise failure
@@ -113,18 +120,12 @@ class StreamReader:
             lane.stop()
 
     def _ensure_offsets(self) -> None:
-        connection = self._tools.connect_mysql()
-        Offsets(connection, self._tools.consumer).ensure(self._partitions)
-        connection.commit()
-        connection.close()
+        with mysql_errors(), closing(self._tools.connect_mysql()) as connection:
+            Offsets(connection, self._tools.consumer).ensure(self._partitions)
+            connection.commit()
 
 
 def node_name(hostname: str) -> str:
     """Name of this start of a node: a restarted process is a new owner, never its predecessor."""
     return f"{hostname}/{uuid.uuid4().hex[:12]}"
 
-
-__all__ = [
-    "EVENTS", "STREAMS", "BatchReport", "Bounds", "Callable", "Decoding", "EventType",
-    "LimitReached", "StreamReader", "data_client", "node_name",
-]

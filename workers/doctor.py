@@ -77,7 +77,9 @@ def examine(settings: Settings | SettingsError) -> list[Finding]:
 
 
 def show(findings: Iterable[Finding], console: Console) -> None:
-    table = Table("", "check", "finding", "cure", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for header in ("", "check", "finding", "cure"):
+        table.add_column(header, overflow="fold")  # a cure is copied: never cut
     for finding in findings:
         level = Text(finding.level, style=_LEVELS[finding.level])
         # Text, not markup: brackets in a key or a message are meant as they stand.

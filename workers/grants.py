@@ -76,6 +76,8 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "fleet_settings": _WRITE,  # partitions; which Redis it has seen
         "fleet_offsets": _READ,
         "fleet_outbox": "SELECT, UPDATE",
+        "fleet_parked": _WRITE,  # rows for a stream that nobody reads
+        "fleet_account_state": _WRITE,
     },
     "jobs": {
         **_EVERYBODY,
@@ -139,7 +141,7 @@ _MIGRATE = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP, CREATE V
 
 _CONNECT = "+hello +auth +ping +select +client|setname +client|setinfo +info"
 _LEASE = "+get +set +del +pexpire +eval +evalsha +script|load +zadd +zrem +zremrangebyscore +zrange"
-_LOOK = "+xinfo|stream +xrange +xrevrange +xlen +exists +time +scan"
+_LOOK = "+xinfo|stream +xrange +xrevrange +xlen +exists +time +scan +memory|usage"
 
 # What kombu, Celery's workers and remote control send; all of it under the broker's prefix.
 _CELERY = (
@@ -196,7 +198,7 @@ BROKER_REDIS: Mapping[str, _Redis] = {
     "jobs": _BROKER,
     "laravel": _BROKER,
     "beat": _Redis(
-        ("~{b}*",), _CELERY_CHANNELS, f"{_CELERY} +hsetnx +hmget +hgetall +zscore +sismember"
+        ("~{b}*",), _CELERY_CHANNELS, f"{_CELERY} +pttl +hsetnx +hmget +hgetall +zscore +sismember"
     ),
     "flower": _BROKER,
     "rq": _Redis(("~{b}*",), (*_CELERY_CHANNELS, "{b}*"), _CELERY + _RQ),

@@ -1,6 +1,6 @@
 """The loop. One lane owns some partitions, one Redis connection and one MySQL connection.
 
-    follow ownership → read → decode → one transaction: (offset moves · effects · parked · confirmed)
+    follow ownership → read → decode → one transaction: (offset · effects · parked · confirmed)
 
 What an error means is its type (shared/errors.py). Nothing here rests on XACK or on a lease: the
 compare-and-set on (offset, epoch) decides, in the transaction of the effect.
@@ -19,6 +19,7 @@ from typing import Any
 import MySQLdb
 from redis.exceptions import RedisError
 
+from shared import telemetry
 from shared.errors import InvalidEvent, Unavailable
 from shared.mysql import outbox
 from shared.mysql.book import Book
@@ -44,17 +45,14 @@ class Lane:
     def __init__(self, tools: Tools, keeper: Keeper, index: int, lanes: int) -> None:
         self._tools = tools
         self._bounds = tools.bounds
-        self._keeper = keeper
         self._index = index
-        self._lanes = lanes
         self._stopping = threading.Event()
-        self._owned: dict[PartitionId, OwnedPartition] = {}
-        self._connection: Any = None
-        self._redis: Redis | None = None
+        self._holdings = Holdings(tools, keeper, index, lanes)
+        self._links = self._holdings.links
         self._limit = tools.bounds.batch_events_first
         self._active = 1
-        self._next_follow = self._next_check = self._next_halted = 0.0
         self._pauses = 0
+        self._next_restate = 0.0
         self._more_to_restate = False
         self.in_flight = 0
         self.last_error: str | None = None
@@ -63,17 +61,21 @@ class Lane:
     # -- the loop ------------------------------------------------------------------------------
 
     def run(self) -> None:
-        while not self._stopping.is_set():
-            self.turned_at = time.monotonic()
-            try:
-                self._follow_ownership()
-                work = self._read()
-                if work:
-                    self._settle(work)
-                self._more_to_restate = self._restate(idle=not work)
-            except Unavailable as away:
-                self._pause(away)
-        self._leave()
+        try:
+            while not self._stopping.is_set():
+                self.turned_at = time.monotonic()
+                try:
+                    self._holdings.follow(self._stopping.is_set)
+                    work = self._read()
+                    if work:
+                        self._settle(work)
+                    self._more_to_restate = self._restate(idle=not work)
+                except Unavailable as away:
+                    self._pause(away)
+            self._leave()
+        finally:
+            self._links.close_mysql()
+            self._links.close_redis()
 
     def stop(self) -> None:
         self._stopping.set()
@@ -81,12 +83,12 @@ class Lane:
     @property
     def owned(self) -> list[OwnedPartition]:
         """What this lane owns; for status only."""
-        return list(self._owned.values())
+        return self._holdings.all()
 
     # -- one batch -----------------------------------------------------------------------------
 
     def _settle(self, work: Sequence[Slice]) -> None:
-        """Bring a batch to its end: committed, parked, fenced or halted. Never acknowledged unseen."""
+        """Bring a batch to its end: committed, parked, fenced or halted, never just passed over."""
         work = [piece for piece in work if piece.active]
         while work and not self._stopping.is_set():
             self.turned_at = time.monotonic()
@@ -118,9 +120,9 @@ class Lane:
             if parked:
                 park(connection, parked)
             self._apply(connection, events)
-            confirmed = [event.outbox_id for event in events if event.outbox_id is not None]
-            confirmed += [found for event in parked if (found := _outbox_id(event.fields))]
-            outbox.confirm(connection, confirmed)
+            sent = [(one.outbox_id, one.event_id) for one in events if one.outbox_id is not None]
+            sent += [found for event in parked if (found := _sent_as(event.fields))]
+            outbox.confirm(connection, sent)
         except MySQLdb.Error as error:
             raise classify(error) or HandlerFailed(str(error)) from error
         try:
@@ -130,9 +132,13 @@ class Lane:
             raise Unavailable(f"COMMIT was not answered: {error}") from error
         for piece in work:
             piece.settled()
+        for event in parked:
+            telemetry.count("fleet_parked_total", stream=event.stream, reason=event.reason)
         self._pauses = 0
-        self._adapt(time.monotonic() - started)
-        self._report(work, time.monotonic() - started, None)
+        seconds = time.monotonic() - started
+        self._adapt(seconds)
+        self.in_flight = 0
+        self._report(work, seconds)
 
     def _apply(self, connection: Any, events: Sequence[Event[Any]]) -> None:
         """Hand the events to their handlers, type by type in the order of the table."""
@@ -151,7 +157,7 @@ class Lane:
                     self._tools.table[name].apply(book, by_type[name])
         except (MySQLdb.Error, FencedPartitions, Unavailable):
             raise
-        except Exception as error:  # a bug of ours or an impossible input: bisected, then parked alone
+        except Exception as error:  # a bug of ours or an impossible input: bisected, parked alone
             raise HandlerFailed(f"{type(error).__name__}: {error}") from error
 
     def _isolate(self, work: Sequence[Slice], failed: HandlerFailed) -> None:
@@ -163,55 +169,56 @@ class Lane:
         (piece,) = work
         entry = piece.entries[0]
         cause = failed.__cause__
-        trace = "".join(traceback.format_exception(failed))
-        self._report(work, 0.0, str(failed), trace)
+        self._report(work, 0.0, failed)
         if isinstance(cause, InvalidEvent):
             self._park_alone(piece, entry, cause.reason, cause.detail)
         elif isinstance(cause, ArithmeticError) or _is_out_of_range(cause):
-            detail = f"an amount leaves DECIMAL(38,18): {cause}; correct it and send the event again"
+            detail = f"an amount leaves DECIMAL(38,18): {cause}; correct it and send it again"
             self._park_alone(piece, entry, "overflow", detail)
         else:
             self._park_failure(piece, entry, failed)
 
     def _park_alone(self, piece: Slice, entry: Entry, reason: str, detail: str) -> None:
-        parked = parked_event(piece.partition, entry, reason, detail)
+        parked = parked_event(piece.partition.id, entry, reason, detail)
         self._settle([Slice(piece.partition, piece.after_id, [entry], [], [parked])])
 
     def _park_failure(self, piece: Slice, entry: Entry, failed: HandlerFailed) -> None:
         """Park for a bug of ours; above the bound the partition halts instead of draining away."""
         partition = piece.partition
         stream, number = partition.id
-        connection = self._links.mysql()
-        offsets = Offsets(connection, self._tools.consumer)
-        row = offsets.read(stream, number, locked=True)
-        if row is None or row.epoch != partition.epoch:
-            self._links.rollback()
-            self._holdings.drop(partition)
-            return
-        if row.handler_failures >= self._bounds.handler_failures:
-            reason = (
-                f"{row.handler_failures} events failed in our own handlers, the last at "
-                f"{entry.entry_id}: {failed}; mend it, then `fleet parked resume`"
-            )
-            offsets.halt(stream, number, partition.epoch, reason)
-            partition.halted = True
-            self._links.commit()
-            self._tools.log("partition_halted", stream=stream, partition=number, reason=reason)
-            return
-        offsets.count_failure(stream, number, partition.epoch)
+        with mysql_errors():
+            offsets = Offsets(self._links.mysql(), self._tools.consumer)
+            row = offsets.read(stream, number, locked=True)
+            if row is None or row.epoch != partition.epoch:
+                self._links.rollback()
+                self._holdings.drop(partition)
+                return
+            halts = row.handler_failures >= self._bounds.handler_failures
+            if halts:
+                reason = (
+                    f"{row.handler_failures} events failed in our own handlers, the next is "
+                    f"{entry.entry_id}: {failed}; mend it, then `fleet parked resume`"
+                )
+                offsets.halt(stream, number, partition.epoch, reason)
+            else:
+                offsets.count_failure(stream, number, partition.epoch)
         self._links.commit()
-        self._park_alone(piece, entry, "handler_failed", str(failed))
+        if halts:
+            partition.halted = True
+            self._tools.log("partition_halted", stream=stream, partition=number, reason=reason)
+        else:
+            self._park_alone(piece, entry, "handler_failed", str(failed))
 
     def _unsettled(self, work: Sequence[Slice]) -> list[Slice]:
         """After a lost connection: ask the offset rows what was committed. Never guess."""
         while not self._stopping.is_set():
             try:
-                connection = self._links.mysql()
-                offsets = Offsets(connection, self._tools.consumer)
-                left = [piece for piece in work if piece.active and self._is_open(offsets, piece)]
+                with mysql_errors():
+                    offsets = Offsets(self._links.mysql(), self._tools.consumer)
+                    left = [one for one in work if one.active and self._is_open(offsets, one)]
                 self._links.commit()
-            except (Unavailable, MySQLdb.Error) as error:
-                self._pause(error)
+            except Unavailable as away:
+                self._pause(away)
             else:
                 return left
         return []
@@ -222,7 +229,6 @@ class Lane:
         if row is None or row.epoch != piece.partition.epoch:
             self._holdings.drop(piece.partition)
             return False
-        offsets.adopt_session(stream, number, piece.partition.epoch)
         if row.last_id == piece.entries[-1].entry_id:
             piece.settled()
             return False
@@ -240,7 +246,7 @@ class Lane:
     def _read(self) -> list[Slice]:
         """The next entries of every partition that may go on; waits at most block_ms."""
         self._holdings.check_offsets()
-        ready = [one for one in self._owned.values() if one.checked and not one.halted]
+        ready = self._holdings.readable()
         if not ready:
             self._stopping.wait(self._bounds.block_ms / 1000)
             return []
@@ -255,9 +261,11 @@ class Lane:
         except RedisError as error:
             raise self._holdings.redis_away(error) from error
         self._active = len(found) or 1
+        # More partitions than last time may have had news: what is too much is read again.
+        share = max(self._limit // self._active, 1)
         by_key = {one.key: one for one in ready}
         work = [
-            self._tools.decoding.slice(by_key[key], by_key[key].last_id, entries)
+            self._tools.decoding.slice(by_key[key], by_key[key].last_id, entries[:share])
             for key, entries in found
         ]
         return [piece for piece in work if not self._tried_alone(piece)]
@@ -281,11 +289,9 @@ class Lane:
                 )
                 self._park_alone(alone, entry, "killed_worker", detail)
             else:
-                stream, number = partition.id
-                connection = self._links.mysql()
-                Offsets(connection, self._tools.consumer).suspect(
-                    stream, number, partition.epoch, entry.entry_id
-                )
+                with mysql_errors():
+                    offsets = Offsets(self._links.mysql(), self._tools.consumer)
+                    offsets.suspect(*partition.id, partition.epoch, entry.entry_id)
                 self._links.commit()
                 self._settle([alone])
             partition.try_alone -= 1
@@ -303,53 +309,71 @@ class Lane:
 
     def _restate(self, *, idle: bool) -> bool:
         """Re-fold positions with late fills when it is due; one bounded transaction a turn."""
-        if not self._owned:
+        if not self._holdings.all() or time.monotonic() < self._next_restate:
             return False
-        connection = self._links.mysql()
         try:
-            more = Book(connection).restate(idle=idle)
-        except MySQLdb.Error as error:
-            raise classify(error) or error from error
-        self._links.commit()
+            with mysql_errors():
+                more = Book(self._links.mysql()).restate(idle=idle)
+            self._links.commit()
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - one fold's bug must not stop every stream
+            self._links.rollback()
+            self._next_restate = time.monotonic() + self._bounds.refold_again_seconds
+            self.last_error = f"{type(error).__name__}: {error}"
+            trace = "".join(traceback.format_exception(error))
+            self._tools.log("fold_failed", error=self.last_error, trace=trace)
+            return False
         return more
 
-    def _pause(self, away: BaseException) -> None:
+    def _pause(self, away: Unavailable) -> None:
         """Back off with jitter; the transaction is gone, the session too."""
+        self.turned_at = time.monotonic()
         self.last_error = str(away)
         self._tools.log("unavailable", error=str(away), lane=self._index)
-        self._links.rollback()
         self._links.close_mysql()
         self._pauses += 1
         longest = self._bounds.pause_seconds * 2 ** min(self._pauses, 10)
-        wait = min(longest, self._bounds.pause_seconds_most) * (0.5 + random.random() / 2)  # noqa: S311 - jitter
-        self._stopping.wait(wait)
+        jitter = 0.5 + random.random() / 2  # noqa: S311 - nobody guesses it
+        self._stopping.wait(min(longest, self._bounds.pause_seconds_most) * jitter)
 
     def _report(
-        self, work: Sequence[Slice], seconds: float, error: str | None, trace: str | None = None
+        self, work: Sequence[Slice], seconds: float, failed: HandlerFailed | None = None
     ) -> None:
-        if error is not None:
-            self.last_error = error
-        self._tools.report(
-            BatchReport(
-                stream=work[0].partition.id.stream,
-                partitions=tuple(piece.partition.id.number for piece in work),
-                events=sum(len(piece.entries) for piece in work),
-                parked=sum(len(piece.parked) for piece in work),
-                seconds=seconds,
-                first_id=work[0].entries[0].entry_id,
-                last_id=work[-1].entries[-1].entry_id,
-                error=error,
-                traceback=trace,
+        """One report per stream of the batch."""
+        error, trace = None, None
+        if failed is not None:
+            error = self.last_error = str(failed)
+            trace = "".join(traceback.format_exception(failed))
+        by_stream: dict[str, list[Slice]] = {}
+        for piece in work:
+            by_stream.setdefault(piece.partition.id.stream, []).append(piece)
+        for stream, pieces in by_stream.items():
+            self._tools.report(
+                BatchReport(
+                    stream=stream,
+                    partitions=tuple(piece.partition.id.number for piece in pieces),
+                    events=sum(len(piece.entries) for piece in pieces),
+                    parked=sum(len(piece.parked) for piece in pieces),
+                    seconds=seconds,
+                    first_id=pieces[0].entries[0].entry_id,
+                    last_id=pieces[-1].entries[-1].entry_id,
+                    error=error,
+                    traceback=trace,
+                )
             )
-        )
 
 
 OUT_OF_RANGE = 1264
+BIGINT_DIGITS = 19
 
 
-def _outbox_id(fields: Sequence[bytes]) -> int | None:
+def _sent_as(fields: Sequence[bytes]) -> tuple[int, str] | None:
+    """Outbox row and event id of an entry that could not be decoded."""
     text = value_of(fields, b"outbox")
-    return int(text) if text.isdigit() and len(text) < 20 else None  # noqa: PLR2004 - BIGINT
+    if not text.isdigit() or len(text) > BIGINT_DIGITS:
+        return None
+    return int(text), value_of(fields, b"id").decode(errors="replace")
 
 
 def _is_out_of_range(cause: BaseException | None) -> bool:

@@ -15,7 +15,7 @@ from shared.streams.lease import BEAT_SECONDS, Leases
 
 
 class Keeper(threading.Thread):
-    """Renews leases and publishes `wanted`; a thread of its own so that a long batch cannot stop it."""
+    """Renews leases and publishes `wanted`; a thread of its own, so no long batch can stop it."""
 
     def __init__(
         self, leases: Leases, node: str, partitions: Sequence[PartitionId], log: Callable[..., None]

@@ -1,7 +1,8 @@
-"""The number of partitions: fixed at the first start, published for Laravel, never silently changed."""
+"""The number of partitions: fixed at the first start, published for Laravel, never changed."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from redis import Redis
@@ -9,6 +10,7 @@ from redis import Redis
 from shared.errors import SettingsError
 
 NAME = "partitions"
+_NUMBER = re.compile(rb":([0-9]{1,9})\}$")
 
 
 def settle_partitions(connection: Any, redis: Redis, prefix: str, configured: int) -> int:
@@ -35,19 +37,18 @@ def settle_partitions(connection: Any, redis: Redis, prefix: str, configured: in
     published: Any = redis.get(key)
     if published is None:
         redis.set(key, stored)
-    elif int(published) != stored:
+    elif published != str(stored).encode():
         raise SettingsError(
-            f"{key} in Redis says {int(published)}, fleet_settings says {stored}: producers would "
+            f"{key} in Redis says {published!r}, fleet_settings says {stored}: producers would "
             f"write to the wrong streams; find out who wrote it, then SET {key} {stored}"
         )
-    beyond = [
-        stream_key.decode()
-        for stream_key in redis.scan_iter(match=f"{_escaped(prefix)}streams:{{*:{stored}}}", count=1000)
-    ]
-    if beyond:
-        raise SettingsError(
-            f"{beyond[0]} is a stream beyond the {stored} partitions: a producer counts differently"
-        )
+    for found in redis.scan_iter(match=f"{_escaped(prefix)}streams:{{*:*}}", count=1000):
+        number = _NUMBER.search(found)
+        if number and int(number[1]) >= stored:
+            raise SettingsError(
+                f"{found.decode(errors='replace')} is a stream beyond the {stored} partitions: a "
+                f"producer counts differently; let it read {key}, send again, then DEL the stream"
+            )
     return stored
 
 

@@ -1,5 +1,7 @@
 """The relay: outbox rows become stream entries, again and again until a sink has confirmed them.
 
+A row whose stream nobody reads is parked instead, where `fleet parked` shows it.
+
 A row is marked as sent and committed before it is appended: no row lock is held while Redis is
 asked. What happens between the two, or after, is healed by three observations, each of which sends
 unconfirmed rows once more (identity makes the double harmless):
@@ -16,6 +18,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,9 +30,12 @@ from shared.errors import Unavailable
 from shared.mysql import outbox
 from shared.mysql.connection import classify
 from shared.mysql.outbox import OutboxRow
+from shared.mysql.parked import ParkedEvent, park
+from shared.streams.assignment import PartitionId
 from shared.streams.keys import partition_of, stream_key
-from shared.streams.log import START, id_pair
+from shared.streams.log import START, Entry, id_pair
 from workers import http
+from workers.batch import parked_event
 
 GENERATION = "redis_generation"
 
@@ -122,16 +128,34 @@ class Relay:
             return 0
         connection = self._mysql()
         rows = outbox.claim(connection, self._tools.bounds.rows, self._tools.partitions)
+        strangers = [row for row in rows if row.stream not in self._tools.streams]
+        if strangers:
+            park(connection, [self._stranger(row) for row in strangers])
+            outbox.confirm(connection, [(row.id, row.event_id) for row in strangers])
         connection.commit()
-        if rows:
-            self._append(rows)
+        known = [row for row in rows if row.stream in self._tools.streams]
+        if known:
+            self._append(known)
         return len(rows)
+
+    def _stranger(self, row: OutboxRow) -> ParkedEvent:
+        """A stream that nobody reads would keep the event for ever, and nobody would know."""
+        flat = [part.encode() for pair in entry_of(row).items() for part in pair]
+        number = partition_of(row.event_key, self._tools.partitions)
+        known = ", ".join(self._tools.streams)
+        detail = (
+            f"outbox row {row.id} is for the stream {row.stream!r}, the streams are {known}: write "
+            "it again for one of these, then `fleet parked skip --parked-for unknown_stream`"
+        )
+        entry = Entry(f"outbox-{row.id}", flat)
+        return parked_event(PartitionId(row.stream, number), entry, "unknown_stream", detail)
 
     def _append(self, rows: Sequence[OutboxRow]) -> None:
         pipe = self._redis_client().pipeline(transaction=False)
         for row in rows:
             number = partition_of(row.event_key, self._tools.partitions)
-            pipe.xadd(stream_key(self._tools.prefix, row.stream, number), entry_of(row))
+            fields: dict[Any, Any] = {**entry_of(row)}  # redis-py's type is invariant
+            pipe.xadd(stream_key(self._tools.prefix, row.stream, number), fields)
         try:
             replies = pipe.execute(raise_on_error=False)
         except RedisError:
@@ -192,8 +216,10 @@ class Relay:
         cursor.execute(outbox.SQL["unconfirmed"], (self._tools.bounds.sweep_age_seconds,))
         for stream, number, _, _ in cursor.fetchall():
             unread_ms = self._oldest_unread_ms(cursor, stream, number)
-            cursor.execute("SELECT UTC_TIMESTAMP(6) - INTERVAL %s SECOND",
-                           (self._tools.bounds.sweep_age_seconds,))
+            cursor.execute(
+                "SELECT UTC_TIMESTAMP(6) - INTERVAL %s SECOND",
+                (self._tools.bounds.sweep_age_seconds,),
+            )
             (young,) = cursor.fetchone()
             if unread_ms is None:
                 before = young
@@ -208,8 +234,9 @@ class Relay:
             lost = [row[0] for row in cursor.fetchall()]
             if lost:
                 outbox.give_back(connection, lost)
-                self._tools.log("undelivered_sent_again", stream=stream, partition=number,
-                                rows=len(lost))
+                self._tools.log(
+                    "undelivered_sent_again", stream=stream, partition=number, rows=len(lost)
+                )
         connection.commit()
 
     def _oldest_unread_ms(self, cursor: Any, stream: str, number: int) -> int | None:
@@ -250,24 +277,24 @@ class Relay:
     def _close(self) -> None:
         if self._connection is not None:
             connection, self._connection = self._connection, None
-            try:
+            with suppress(MySQLdb.Error):
                 connection.close()
-            except MySQLdb.Error:
-                return
+        if self._redis is not None:
+            redis, self._redis = self._redis, None
+            with suppress(RedisError):
+                redis.close()
 
     def _pause(self, error: Exception) -> None:
         self._tools.log("unavailable", error=str(error))
         self._close()
-        if self._redis is not None:
-            self._redis.close()
-            self._redis = None
         self._pauses += 1
-        self._stopping.wait(min(0.05 * 2 ** min(self._pauses, 6), self._tools.bounds.pause_seconds_most))
+        longest = self._tools.bounds.pause_seconds_most
+        self._stopping.wait(min(0.05 * 2 ** min(self._pauses, 6), longest))
 
 
-def entry_of(row: OutboxRow) -> dict[Any, Any]:
+def entry_of(row: OutboxRow) -> dict[str, str]:
     """Stream fields of an outbox row; `outbox` is what the sink confirms."""
-    fields: dict[Any, Any] = {
+    fields = {
         "type": row.type,
         "key": row.event_key,
         "id": row.event_id,

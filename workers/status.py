@@ -56,6 +56,7 @@ def collect(
     prefix: str,
     streams: Sequence[str],
     partitions: int,
+    *,
     budget_bytes: int | None,
 ) -> Status:
     """Read everything once. Three statements in MySQL, three round trips to Redis."""

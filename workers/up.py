@@ -14,7 +14,6 @@ import secrets
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -149,20 +148,27 @@ def _wait_ready(fleet: Fleet, exits: dict[str, int], seconds: float) -> tuple[st
 def _start_keeper(fleet: Fleet) -> None:
     shutil.rmtree(fleet.run)
     fleet.run.mkdir()
-    for log in (fleet.home / "logs").glob("*.log"):
-        log.replace(log.with_suffix(".log.1"))
+    for old in (fleet.home / "logs").glob("*.log"):
+        old.replace(old.with_suffix(".log.1"))
     environ = {**os.environ, "FLOWER_PORT": str(_flower_port(fleet))}
     environ["FLEET_FLOWER_AUTH"] = os.environ.get("FLEET_FLOWER_AUTH") or _password(fleet)
     if env_file := environ.get("FLEET_ENV_FILE"):
         environ["FLEET_ENV_FILE"] = str(Path(env_file).resolve())
     command = [sys.executable, "-m", "workers.up", "--procfile", str(fleet.procfile)]
-    with (fleet.home / "logs" / "keeper.log").open("ab") as output:
-        child = subprocess.Popen(
-            [*command, "--home", str(fleet.home), "keep"],
-            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-            env=environ, start_new_session=True,
-        )  # fmt: skip
-    write_role(fleet.run / "keeper.json", RoleFile(identify(child.pid), 0, None))
+    log = str(fleet.home / "logs" / "keeper.log")
+    # Not subprocess: it minds a child that outlives its parent, which is the point here.
+    pid = os.posix_spawn(
+        sys.executable,
+        [*command, "--home", str(fleet.home), "keep"],
+        environ,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
+    write_role(fleet.run / "keeper.json", RoleFile(identify(pid), 0, None))
 
 
 def _stop(fleet: Fleet) -> int:
@@ -170,7 +176,6 @@ def _stop(fleet: Fleet) -> int:
     if keeper is not None and is_alive(keeper):
         longest = max((line.drain for line in fleet.lines()), default=float(DRAIN_SECONDS))
         signal_one(keeper, signal.SIGTERM)
-        # Reaps the keeper if it is our own child (start that failed).
         if not wait_until(lambda: not is_alive(keeper), longest + 10):
             signal_one(keeper, signal.SIGKILL)
     _end_leftovers(fleet)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import redis.exceptions
 from celery import Celery, bootsteps, signals
 
 from shared import telemetry
@@ -26,6 +27,7 @@ from workers.stream_step import MakeReader, StreamStep, with_reader
 LOOP_SECONDS = 60.0
 _TICK_SECONDS = 5.0
 HIDDEN = "(hidden)"
+_AWAY = (Unavailable, OSError, redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
 _log = telemetry.log(__name__)
 
 
@@ -64,10 +66,11 @@ def _register(app: Celery, name: str, row: Scheduled, settings: Settings) -> Non
             _log.info("job", job=name, outcome=outcome, seconds=round(seconds, 6))
         return done
 
-    # Retries are ETA messages: the pause stays far below the visibility timeout.
+    # Retries are ETA messages: the pause stays far below the visibility timeout. Not shared: a
+    # second app of this process would get this app's settings with the task.
     app.task(
-        body, bind=True, name=name, autoretry_for=(Unavailable, OSError), retry_backoff=2,
-        retry_backoff_max=60, retry_jitter=True, max_retries=5,
+        body, bind=True, shared=False, name=name, autoretry_for=_AWAY,
+        retry_backoff=2, retry_backoff_max=60, retry_jitter=True, max_retries=5,
     )  # fmt: skip
 
 

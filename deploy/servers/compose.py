@@ -70,10 +70,23 @@ def _start(names: list[str]) -> int:
     settings = read_env_file(ENV_FILE) or _new_settings()
     write_env_files(DOCKER, settings, as_current=True)
     _write_wrapper()
-    code = _compose("up", "--detach", "--wait", "--build", *names)
-    if code == 0 and not names:
-        code = _compose("exec", "-T", "php", "php", "artisan", "migrate", "--force")
+    ran_before = _runs()
+    try:
+        code = _compose("up", "--detach", "--wait", "--build", *names)
+        if code == 0 and not names:
+            code = _compose("exec", "-T", "php", "php", "artisan", "migrate", "--force")
+    except KeyboardInterrupt:
+        # A half-started set is worse than none; what ran before stays.
+        if not ran_before:
+            _compose("down")
+        raise
     return code
+
+
+def _runs() -> bool:
+    asked = [*_command(), "ps", "--quiet"]
+    answer = subprocess.run(asked, capture_output=True, timeout=PROBE_SECONDS, check=False)
+    return bool(answer.stdout.strip())
 
 
 def _restart(name: str, *, kill: bool) -> int:

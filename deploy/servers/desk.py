@@ -35,6 +35,7 @@ from roots import cache_folder, ensure_root, installed_version, locked, root_pat
 
 READY_SECONDS = 90
 HEALTHY_SECONDS = 5
+PORT_SECONDS = 3
 LOG_TAIL_LINES = 15
 
 
@@ -116,7 +117,8 @@ def _start_one(instance: Instance, server: Server, starting: list[Server]) -> No
         shutil.rmtree(instance.server_folder(server.name), ignore_errors=True)
         say(f"preparing {server.name}")
         server.prepare(instance)
-    if not is_free(instance.ports[server.name]):
+    port = instance.ports[server.name]
+    if not wait_until(lambda: is_free(port), PORT_SECONDS):
         instance.ports[server.name] = free_port(instance.name, instance.ports)
         instance.save()
     server.configure(instance)

@@ -11,8 +11,7 @@ import sysconfig
 from pathlib import Path
 
 APT_SECONDS = 900
-TRIXIE_KEY = Path("/usr/share/keyrings/debian-archive-trixie-automatic.gpg")
-KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+KEYRINGS = Path("/usr/share/keyrings")
 APT_LISTS = Path("/var/lib/apt/lists")
 SUITE_ALIASES = {"stable", "oldstable", "testing", "unstable", "sid"}
 
@@ -48,7 +47,7 @@ def missing_packages() -> list[str]:
         "libc6-dev": Path("/usr/include/stdio.h").exists(),
         "python3-dev": headers.exists(),
         "python3-venv": _has_ensurepip(),
-        "debian-archive-keyring": TRIXIE_KEY.exists(),
+        "debian-archive-keyring": any(KEYRINGS.glob("debian-archive-trixie-automatic.*")),
     }
     return [package for package, there in present.items() if not there]
 
@@ -64,11 +63,12 @@ def install_prerequisites() -> None:
         return
     require_root_and_debian()
     say(f"installing on this machine with apt-get: {' '.join(missing)} (under a minute)")
-    install = ["apt-get", "install", "-y", "--no-install-recommends", *missing]
+    install = ["apt-get", "install", "-y", "-qq", "-o", "Dpkg::Use-Pty=0"]
+    install += ["--no-install-recommends", *missing]
     index_present = any(APT_LISTS.glob("*_Packages*"))
     if index_present and _apt(install) == 0:
         return
-    _apt(["apt-get", "update"])
+    _apt(["apt-get", "update", "-qq"])
     if _apt(install) != 0 or missing_packages():
         raise ServersError(
             f"apt-get could not install {' '.join(missing_packages() or missing)}; "
@@ -88,6 +88,11 @@ def _apt(command: list[str]) -> int:
         check=False,
     )
     return finished.returncode
+
+
+def keyring() -> Path | None:
+    """Debian's own keys; the file's ending has changed from .gpg to .pgp over the releases."""
+    return next(iter(sorted(KEYRINGS.glob("debian-archive-keyring.*"))), None)
 
 
 def mirror() -> str:

@@ -143,11 +143,28 @@ def stop(
     # postgres must not have its children asked directly: the postmaster would call it a crash.
     asked = [head] if head and leader_only and first == signal.SIGTERM else pids
     _send(asked, first)
-    if not wait_until(lambda: not find(root, folder), STOP_SECONDS):
+    if not wait_until(lambda: _all_gone(pids, root, folder), STOP_SECONDS):
         _send(find(root, folder), signal.SIGKILL)
-    if not wait_until(lambda: not find(root, folder), KILL_SECONDS):
+    if not wait_until(lambda: _all_gone(pids, root, folder), KILL_SECONDS):
         raise ServersError(f"processes {find(root, folder)} in {folder} survive SIGKILL")
     return len(pids)
+
+
+def _all_gone(pids: list[int], root: Path, folder: str) -> bool:
+    """Nothing runs, and nothing of what ran is still ending.
+
+    A killed server is a zombie at once, but its other threads keep port and file locks until the
+    last of them has ended; as a zombie it no longer shows where it ran.
+    """
+    return not find(root, folder) and not any(_has_threads(pid) for pid in pids)
+
+
+def _has_threads(pid: int) -> bool:
+    try:
+        threads = len(list((PROC / str(pid) / "task").iterdir()))
+        return threads > 1 or _stat(pid)[0] not in {"Z", "X"}
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def _send(pids: list[int], number: signal.Signals) -> None:

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from flavours import Flavour, Part
 from machine import (
-    KEYRING,
     ServersError,
     install_prerequisites,
+    keyring,
     mirror,
     proxy_environment,
     require_root_and_debian,
@@ -144,7 +144,8 @@ def _announce(flavour: Flavour, root: Path, source: str) -> None:
 
 
 def _mmdebstrap(flavour: Flavour, target: Path, source: str) -> None:
-    signed = f"[signed-by={KEYRING}] " if KEYRING.exists() else ""
+    keys = keyring()
+    signed = f"[signed-by={keys}] " if keys else ""
     line = f"deb {signed}{source} {flavour.suite} main"
     # The directory's own mode stays 0755, whatever umask make was called with.
     command = [*_namespace(), "mmdebstrap", *recipe(flavour), flavour.suite, str(target), line]

@@ -1,7 +1,8 @@
 """Cash entries: the venue's own movements of money, copied to the digit.
 
-Two unequal reports of one identity are a break. Which of them stands must not depend on arrival: the one
-with the smallest canonical content does, so the merge is a minimum, which is order-free by nature.
+Two unequal reports of one identity are a break. Which of them stands must not depend on arrival:
+the one with the smallest canonical content does, so the merge is a minimum, which is order-free by
+nature.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from shared.ledger.money import plain
 
 
 class CashEntry(NamedTuple):
-    """`cash.moved.1`. `amount` signed, + received; `product` and `instrument` "" where the venue gives none."""
+    """`cash.moved.1`. `amount` signed, + received; `product` and `instrument` "" where the venue
+    gives none.
+    """
 
     account_id: int
     venue_type: str
@@ -54,7 +57,7 @@ def content(entry: CashEntry) -> tuple[str, ...]:
 
 
 def conflicts(one: CashEntry, other: CashEntry) -> dict[str, list[str]]:
-    """field -> both texts, sorted, where two reports of one identity differ."""
+    """Field -> both texts, sorted, where two reports of one identity differ."""
     pairs = zip(_CONTENT, content(one), content(other), strict=True)
     return {name: sorted({a, b}) for name, a, b in pairs if a != b}
 

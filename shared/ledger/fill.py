@@ -1,24 +1,25 @@
 """Fills: what venues and sources report of one, and what we hold to be true of it.
 
-One fill is reported once or more (stream, sync, import; with its fee or before it). `merge` makes one
-fill of a SET of reports, so neither order nor repetition of the reports can matter.
+One fill is reported once or more (stream, sync, import; with its fee or before it). `merge` makes
+one fill of a SET of reports, so neither order nor repetition of the reports can matter.
 """
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from decimal import Decimal
-from typing import NamedTuple, Protocol
-
-import orjson
+from typing import Any, NamedTuple, Protocol
 
 from shared.ledger.identity import report_hash
 from shared.ledger.money import LEDGER, ONE, plain, quantize
 
 
 class UnsupportedProduct(ValueError):  # noqa: N818 - named for what it is
-    """The ledger has no rule for this product yet. The decoder parks such events before they come here."""
+    """The ledger has no rule for this product yet. The decoder parks such events before they come
+    here.
+    """
 
 
 class FillReport(NamedTuple):
@@ -95,11 +96,12 @@ class Fill(NamedTuple):
     strategy: str | None
 
 
-# (executed_at_ms, venue_seq or -1, bytes in trade_id, trade_id bytes, side): numeric ids sort as numbers.
+# (executed_at_ms, venue_seq or -1, bytes in trade_id, trade_id bytes, side): numeric ids sort as
+# numbers.
 OrderKey = tuple[int, int, int, bytes, str]
 
-# What a venue may not tell in two ways without somebody looking. A fee is corrected by a higher revision
-# every day, so it conflicts only between reports of the same revision.
+# What a venue may not tell in two ways without somebody looking. A fee is corrected by a higher
+# revision every day, so it conflicts only between reports of the same revision.
 _CORE = (
     "venue", "position_side", "qty", "price", "contract_size", "settle_asset", "base_asset",
     "quote_asset", "executed_at_ms", "venue_seq",
@@ -132,15 +134,16 @@ def order_key(fill: Placed) -> OrderKey:
 def merge(reports: Collection[FillReport]) -> tuple[Fill, dict[str, list[str]]]:
     """The fill that a set of reports of one identity tells, and its conflicts.
 
-    Per field the first known value wins, in the order: higher revision, then smaller canonical content.
-    Conflicts: field -> sorted texts of the unequal values. Raises AmountOverflow, UnsupportedProduct.
+    Per field the first known value wins, in the order: higher revision, then smaller canonical
+    content. Conflicts: field -> sorted texts of the unequal values. Raises AmountOverflow,
+    UnsupportedProduct.
     """
     distinct = {report.report_hash: report for report in reports}
     if len(distinct) == 1:
         return _filled(next(iter(distinct.values())), 1), {}
     ranked = sorted(distinct.values(), key=_rank)
     winner = ranked[0]
-    known: dict[str, object] = {}
+    known: dict[str, Any] = {}
     for name in _CONTENT:
         if name not in _FEE:
             values = (getattr(report, name) for report in ranked)
@@ -155,8 +158,8 @@ def _filled(report: FillReport, reports: int) -> Fill:
     size = ONE if r.contract_size is None else r.contract_size
     return Fill(
         r.account_id, r.product, r.instrument, r.trade_id, r.side, r.venue, r.position_side,
-        r.order_id, r.client_order_id, r.qty, r.price, size, value_of(r.product, r.qty, r.price, size),
-        r.fee, r.fee_asset, r.settle_asset, r.base_asset, r.quote_asset, r.executed_at_ms,
+        r.order_id, r.client_order_id, r.qty, r.price, size,
+        value_of(r.product, r.qty, r.price, size), r.fee, r.fee_asset, r.settle_asset, r.base_asset, r.quote_asset, r.executed_at_ms,
         -1 if r.venue_seq is None else r.venue_seq, len(r.trade_id.encode()), r.revision, reports,
         r.source, r.liquidity, r.kind or "normal", r.realized_pnl, r.signal_id, r.strategy,
     )  # fmt: skip
@@ -202,10 +205,19 @@ def _unequal(names: Iterable[str], reports: Iterable[FillReport]) -> dict[str, l
 
 
 def read_report(data: str) -> FillReport:
-    """A report from its verbatim JSON, which was validated when it came in; default values stay None."""
-    fields: Mapping[str, object] = orjson.loads(data)
+    """A report from its verbatim JSON, which was validated when it came in."""
+    fields: dict[str, Any] = json.loads(data, parse_int=_whole)
     given = {name: fields[name] for name in _CONTENT if fields.get(name) is not None}
     for name in _AMOUNTS:
         if name in given:
-            given[name] = Decimal(str(given[name]))
-    return FillReport(**given, data=data, report_hash=report_hash(data))  # type: ignore[arg-type]
+            given[name] = Decimal(given[name])
+    if "signal_id" in given:  # Laravel's ids come as numbers too
+        given["signal_id"] = str(given["signal_id"])
+    return FillReport(**given, data=data, report_hash=report_hash(data))
+
+
+def _whole(text: str) -> int | str:
+    """An integer that a field of ours can hold; a longer one stays text: it belongs to a field we
+    ignore, and Python refuses to read 4,300 digits.
+    """
+    return int(text) if len(text) <= 20 else text

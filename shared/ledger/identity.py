@@ -1,5 +1,6 @@
 """Identity as text: what a parked event and a break are known by. JSON arrays, so that no separator
-inside a venue's own id can make two identities look alike."""
+inside a venue's own id can make two identities look alike.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +12,7 @@ def fill_identity(account_id: int, product: str, instrument: str, trade_id: str,
     return _text("fill", account_id, product, instrument, trade_id, side)
 
 
-def cash_identity(
-    account_id: int, venue_type: str, ref: str, asset: str, instrument: str
-) -> str:
+def cash_identity(account_id: int, venue_type: str, ref: str, asset: str, instrument: str) -> str:
     return _text("cash", account_id, venue_type, ref, asset, instrument)
 
 

@@ -1,8 +1,8 @@
 """Exact decimals: one context, one quantum, one limit.
 
-Amounts are `Decimal` from the wire to the column. Every operation of the ledger goes through `LEDGER`
-by name (`LEDGER.add(a, b)`), never through the thread's own context: that one has 28 digits and would
-round silently, even for a unary minus.
+Amounts are `Decimal` from the wire to the column. Every operation of the ledger goes through
+`LEDGER` by name (`LEDGER.add(a, b)`), never through the thread's own context: that one has 28
+digits and would round silently, even for a unary minus.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from decimal import (
     Overflow,
 )
 
-# The largest exact thing we keep is cost * quantity, 38 + 38 digits; 96 leaves room for the quotient that
-# follows to be rounded once only: its distance from a tie is at least 1E-57, the context cuts at 1E-76.
+# The largest exact thing we keep is cost * quantity, 38 + 38 digits; 96 leaves room for the
+# quotient that follows to be rounded once only: its distance from a tie is at least 1E-57, the
+# context cuts at 1E-76.
 LEDGER = Context(
     prec=96,
     rounding=ROUND_HALF_EVEN,
@@ -49,7 +50,9 @@ def checked(amount: Decimal) -> Decimal:
 
 
 def plain(amount: Decimal) -> str:
-    """The shortest plain decimal text: equal amounts give equal text ("1.50" and "1.5" give "1.5")."""
+    """The shortest plain decimal text: equal amounts give equal text ("1.50" and "1.5" give
+    "1.5").
+    """
     if not amount:
         return "0"
     return format(LEDGER.normalize(amount), "f")

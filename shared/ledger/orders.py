@@ -1,8 +1,8 @@
 """Orders: current state out of reports in any order.
 
-An order row is the join of its reports. Every column joins by a rule that does not depend on order: the
-state with the highest (rank, at_ms, name); elsewhere known beats unknown and, between two known values,
-the greatest.
+An order row is the join of its reports. Every column joins by a rule that does not depend on
+order: the state with the highest (rank, at_ms, name); elsewhere known beats unknown and, between
+two known values, the greatest.
 """
 
 from __future__ import annotations

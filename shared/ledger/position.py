@@ -1,11 +1,11 @@
 """The fold: fills in, position and realized P&L out. Pure, exact, one fill at a time.
 
-Average cost, as exchanges do it. A partial close takes its share of the cost, quantized, and leaves the
-remainder in the position (residual-carrying), so that whenever a position is flat the sum of its realized
-P&L is exactly minus the sum of the values traded.
+Average cost, as exchanges do it. A partial close takes its share of the cost, quantized, and
+leaves the remainder in the position (residual-carrying), so that whenever a position is flat the
+sum of its realized P&L is exactly minus the sum of the values traded.
 
-A hedge-mode book is folded like a netting one: `position_side` is part of the key, a `short` book is
-opened by its first sell. Inverse contracts are refused; their rule is r = V + C_out, E = Q*m/C.
+A hedge-mode book is folded like a netting one: `position_side` is part of the key, a `short` book
+is opened by its first sell. Inverse contracts are refused; their rule is r = V + C_out, E = Q*m/C.
 """
 
 from __future__ import annotations
@@ -55,8 +55,9 @@ F = TypeVar("F", bound="Traded")
 
 
 class DayRow(NamedTuple):
-    """One settle asset's share of a position's day: the state after its last fill of that day, and its
-    realized P&L and fills of that day. A day with one row only is a checkpoint."""
+    """One settle asset's share of a position's day: the state after its last fill of that day, and
+    its realized P&L and fills of that day. A day with one row only is a checkpoint.
+    """
 
     settle_asset: str
     state: State
@@ -81,7 +82,9 @@ class Fold(NamedTuple):
 
 
 def fold(state: State, fills: Iterable[Traded], product: str) -> Fold:
-    """`state` after `fills`, which stand in order; the realized P&L of all of them; and their days."""
+    """`state` after `fills`, which stand in order; the realized P&L of all of them; and their
+    days.
+    """
     realized, days = ZERO, []
     for day in fold_days(state, fills, product):
         state = day.state
@@ -92,8 +95,9 @@ def fold(state: State, fills: Iterable[Traded], product: str) -> Fold:
 
 
 def fold_days(state: State, fills: Iterable[F], product: str) -> Iterator[Day[F]]:
-    """Folds lazily and yields every day once it is complete, so that memory stays flat and the reader may
-    stop between two days. Raises AmountOverflow, UnsupportedProduct."""
+    """Folds lazily and yields every day once it is complete, so that memory stays flat and the
+    reader may stop between two days. Raises AmountOverflow, UnsupportedProduct.
+    """
     step = _STEPS.get(product)
     if step is None:
         raise UnsupportedProduct(f"no fold for product {product!r}; known: {', '.join(_STEPS)}")
@@ -147,8 +151,9 @@ def _linear(state: State, fill: Traded) -> tuple[State, Decimal]:
 
 
 def _spot(state: State, fill: Traded) -> tuple[State, Decimal]:
-    """Quantity moves net of a fee in the base asset, the cost stays (trading rule: a base fee reduces the
-    holding). What is sold beyond the holding has no known basis and no realized P&L."""
+    """Quantity moves net of a fee in the base asset, the cost stays (trading rule: a base fee
+    reduces the holding). What is sold beyond the holding has no known basis and no realized P&L.
+    """
     held, cost, unknown = state
     fee = base_fee(fill) or ZERO
     if fill.side == "buy":
@@ -179,7 +184,7 @@ def base_fee(fill: Traded) -> Decimal | None:
 
 
 def _share(amount: Decimal, part: Decimal, whole: Decimal) -> Decimal:
-    """amount * part / whole, quantized once."""
+    """Amount * part / whole, quantized once."""
     return quantize(LEDGER.divide(LEDGER.multiply(amount, part), whole))
 
 
@@ -187,6 +192,8 @@ _STEPS = {"linear": _linear, "spot": _spot}
 
 
 def due(restating_fills: int, fills_to_fold: int, *, idle: bool) -> bool:
-    """Whether a waiting fold pays: always when there is nothing else to do, otherwise once the fills that
-    wait are a quarter of those to fold. A fill is then folded about four times at most, however it comes."""
+    """Whether a waiting fold pays: always when there is nothing else to do, otherwise once the
+    fills that wait are a quarter of those to fold. A fill is then folded about four times at most,
+    however it comes.
+    """
     return restating_fills > 0 and (idle or 4 * restating_fills >= fills_to_fold)

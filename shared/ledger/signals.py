@@ -1,4 +1,6 @@
-"""Signals: one row per revision of a message. Unequal reports of one revision merge like cash entries."""
+"""Signals: one row per revision of a message. Unequal reports of one revision merge like cash
+entries.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ class SignalReport(NamedTuple):
     data: str
 
 
-# received_at_ms is when each source heard it, which two listeners never agree on: it ranks, it is no conflict.
+# received_at_ms is when each source heard it, which two listeners never agree on: it ranks, it is
+# no conflict.
 _COMPARED = ("instrument", "side", "intent", "stop", "leverage", "expires_at_ms", "text")
 
 
@@ -37,7 +40,7 @@ def signal_rank(signal: SignalReport) -> tuple[int, tuple[str, ...], bytes]:
 
 
 def signal_conflicts(one: SignalReport, other: SignalReport) -> dict[str, list[str]]:
-    """field -> both texts, sorted, where two reports of one revision differ."""
+    """Field -> both texts, sorted, where two reports of one revision differ."""
     pairs = zip(_COMPARED, _content(one), _content(other), strict=True)
     return {name: sorted({a, b}) for name, a, b in pairs if a != b}
 

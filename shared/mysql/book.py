@@ -1,7 +1,8 @@
 """The book of record: applies batches to the ledger's tables, exactly once in effect.
 
-A Book works on an open connection inside a transaction that the caller begins and commits. Every batch may
-come late, twice or shuffled: the rows end up as after the ordered single delivery (versions aside).
+A Book works on an open connection inside a transaction that the caller begins and commits. Every
+batch may come late, twice or shuffled: the rows end up as after the ordered single delivery
+(versions aside).
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ class Book:
     """One transaction's view of the books. Make a new one for each transaction: it remembers which
     accounts it has locked.
 
-    Amounts that fit no column raise AmountOverflow or the server's error 1264; nothing is cut. Errors of
-    the connection come through as the driver raises them.
+    Amounts that fit no column raise AmountOverflow or the server's error 1264; nothing is cut.
+    Errors of the connection come through as the driver raises them.
     """
 
     def __init__(
@@ -41,8 +42,10 @@ class Book:
         self._incomplete: dict[int, bool] = {}  # of the accounts locked so far
 
     def lock_accounts(self, account_ids: Iterable[int]) -> None:
-        """Locks the accounts' rows, in order of id, and creates the missing ones. Name all accounts of the
-        transaction at once: two calls may meet another transaction's in the opposite order."""
+        """Locks the accounts' rows, in order of id, and creates the missing ones. Name all
+        accounts of the transaction at once: two calls may meet another transaction's in the
+        opposite order.
+        """
         wanted = sorted(set(account_ids) - self._incomplete.keys())
         keys = [(account_id,) for account_id in wanted]
         found = dict(self._rows.read(SQL["lock_accounts"], keys))
@@ -78,10 +81,11 @@ class Book:
         book_entries.record_signals(self._rows, signals)
 
     def restate(self, limit_fills: int = RESTATE_FILLS, *, idle: bool = False) -> bool:
-        """Goes on with folds that wait, in a transaction of its own; True if more is to be done at once.
+        """Goes on with folds that wait, in a transaction of its own; True if more is to be done at
+        once.
 
-        idle: nothing else is to be done, so every waiting fold is due. Accounts that somebody else has
-        locked are left to a later call.
+        idle: nothing else is to be done, so every waiting fold is due. Accounts that somebody else
+        has locked are left to a later call.
         """
         keys = book_folds.waiting_positions(self._rows, idle=idle)
         accounts = sorted({(key[0],) for key in keys})
@@ -94,8 +98,10 @@ class Book:
         return more
 
     def superseded(self, identities: Mapping[int, Collection[str]]) -> None:
-        """Resolves open parked events that said the same as what was recorded now, by account, and sees
-        whether the accounts are complete again. record_fills and record_cash do this by themselves."""
+        """Resolves open parked events that said the same as what was recorded now, by account, and
+        sees whether the accounts are complete again. record_fills and record_cash do this by
+        themselves.
+        """
         self.lock_accounts(identities)
         pairs = [(account, text) for account in sorted(identities) for text in identities[account]]
         self._rows.write(SQL["supersede"], sorted(pairs))

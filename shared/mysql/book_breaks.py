@@ -13,13 +13,14 @@ from shared.mysql.queries import load
 SQL = load(Path(__file__).with_name("book_breaks.sql"))
 
 Details = dict[str, list[str]]
-# (account_id or None, identity)
+# Account, if it has one, and identity.
 BreakKey = tuple[int | None, str]
 
 
 def open_breaks(rows: Rows, kind: str, conflicts: Mapping[BreakKey, Details]) -> None:
-    """Opens or widens breaks. What stands in a break already stays in it, so the values of all reports
-    end up listed whatever their order."""
+    """Opens or widens breaks. What stands in a break already stays in it, so the values of all
+    reports end up listed whatever their order.
+    """
     if not conflicts:
         return
     stored = rows.read(SQL["read"], ((kind, identity) for _, identity in conflicts))

@@ -1,4 +1,6 @@
-"""Daily P&L as exact differences: what a batch adds to each row, and the rows that may be gone after it."""
+"""Daily P&L as exact differences: what a batch adds to each row, and the rows that may be gone
+after it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from shared.mysql.queries import load
 
 SQL = load(Path(__file__).with_name("book_daily.sql"))
 
-# (account_id, product, instrument, day, asset)
+# Account, product, instrument, day, asset.
 DailyKey = tuple[int, str, str, int, str]
 _REALIZED, _FEES, _FUNDING, _OTHER, _FILLS, _ENTRIES = range(6)
 _COLUMNS = {"funding": _FUNDING, "other": _OTHER}
@@ -29,7 +31,9 @@ class Daily:
         self._emptied: set[DailyKey] = set()
 
     def fill(self, fill: Fill, sign: int) -> None:
-        """A fill appears (+1) or goes (-1): it counts in its settle asset, its fee in the fee's own."""
+        """A fill appears (+1) or goes (-1): it counts in its settle asset, its fee in the fee's
+        own.
+        """
         day = day_of(fill.executed_at_ms)
         key = (fill.account_id, fill.product, fill.instrument, day, fill.settle_asset)
         row = self._row(key)

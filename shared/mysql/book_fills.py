@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from shared.ledger.days import day_of, time_text
+from shared.ledger.days import time_text
 from shared.ledger.fill import Fill, FillReport, merge, order_key, read_report
 from shared.ledger.identity import fill_identity
 from shared.ledger.money import LEDGER
@@ -29,14 +29,15 @@ from shared.mysql.queries import load
 
 SQL = load(Path(__file__).with_name("book_fills.sql"))
 
-# (account_id, product, instrument, trade_id, side)
+# Account, product, instrument, trade id, side.
 FillKey = tuple[int, str, str, str, str]
 Told = dict[FillKey, dict[bytes, FillReport]]
 
 
 class Merged(NamedTuple):
-    """A batch against the book. unseen: reports that are new to it; fresh: fills that are; changed: a fill
-    before and after its new reports."""
+    """A batch against the book. unseen: reports that are new to it; fresh: fills that are;
+    changed: a fill before and after its new reports.
+    """
 
     unseen: list[FillReport]
     fresh: list[Fill]
@@ -112,7 +113,9 @@ def _note(result: Merged, key: FillKey, conflicts: Details) -> None:
 
 
 def _advance(rows: Rows, daily: Daily, merged: Merged, inline_fills: int) -> None:
-    """Moves positions on: forward where all fills are newer than the position, by a new fold elsewhere."""
+    """Moves positions on: forward where all fills are newer than the position, by a new fold
+    elsewhere.
+    """
     fresh: dict[PositionKey, list[Fill]] = {}
     for fill in merged.fresh:
         fresh.setdefault(_position_key(fill), []).append(fill)

@@ -1,8 +1,8 @@
 """Folding again: what happens when a fill comes late or changes.
 
-A position is folded again from the last day before its earliest change, over the stored fills, in whole
-days. A short fold runs with the batch; a long one waits (`restating_from_ms`), and `restate` does it in
-bounded transactions. Either way the rows end up the same.
+A position is folded again from the last day before its earliest change, over the stored fills, in
+whole days. A short fold runs with the batch; a long one waits (`restating_from_ms`), and `restate`
+does it in bounded transactions. Either way the rows end up the same.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _NO_DAY: dict[str, DayRow] = {}
 
 
 class Late(NamedTuple):
-    """A position with changed fills: from when to when, and how many. `position` None: no row yet."""
+    """A position with changed fills: from when to when, and how many. `position` None: no row."""
 
     key: PositionKey
     position: Position | None
@@ -51,8 +51,9 @@ class Late(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """Where a fold may end early. settled: on one of these days, if it ends in the state that is stored;
-    fills: after the day that reaches this many."""
+    """Where a fold may end early. settled: on one of these days, if it ends in the state that is
+    stored; fills: after the day that reaches this many.
+    """
 
     settled: range
     fills: int | None
@@ -62,8 +63,9 @@ _NOWHERE = range(0)
 
 
 class Refolded(NamedTuple):
-    """How far a fold came. next_day: where it goes on, None when it ran to the end; settled: it met an
-    unchanged day. realized and fills: how much the sums of the days moved."""
+    """How far a fold came. next_day: where it goes on, None when it ran to the end; settled: it
+    met an unchanged day. realized and fills: how much the sums of the days moved.
+    """
 
     next_day: int | None
     settled: bool
@@ -87,7 +89,7 @@ def settle(rows: Rows, daily: Daily, late: Sequence[Late], inline_fills: int) ->
         if change.position is None or cost <= budget:
             budget -= cost
             bounds = Bounds(_settled_days(change), fills=None)
-            refold(rows, daily, change.key, change.position, change.from_ms, bounds)
+            refold(rows, daily, change, bounds)
         else:
             waiting.append(change)
     write_positions(rows, (_waits(change) for change in sorted(waiting, key=lambda c: c.key)))
@@ -102,7 +104,9 @@ def _cost(rows: Rows, change: Late, inline_fills: int) -> int:
 
 
 def _settled_days(change: Late) -> range:
-    """From the last change on, but before the position's last day: its last fill must be met again."""
+    """From the last change on, but before the position's last day: its last fill must be met
+    again.
+    """
     if change.position is None:
         return _NOWHERE
     return range(day_of(change.to_ms), day_of(change.position.last[0]))
@@ -118,16 +122,10 @@ def _waits(change: Late) -> Position:
     return position._replace(restating_from_ms=from_ms, restating_fills=waiting)
 
 
-def refold(
-    rows: Rows,
-    daily: Daily,
-    key: PositionKey,
-    position: Position | None,
-    from_ms: int,
-    bounds: Bounds,
-) -> Refolded:
+def refold(rows: Rows, daily: Daily, change: Late, bounds: Bounds) -> Refolded:
     """Folds a position again and writes its days and its row; the daily rows go to `daily`."""
-    result = _refold_days(rows, daily, key, from_ms, bounds)
+    key, position = change.key, change.position
+    result = _refold_days(rows, daily, key, change.from_ms, bounds)
     realized, fills = ZERO, 0
     if position is not None:
         realized, fills = position.realized, position.fills
@@ -191,8 +189,9 @@ class _DayChanges:
         self._moved: list[tuple[int, str, Decimal, bool]] = []
 
     def replace(self, day: Day[FoldFill]) -> bool:
-        """Puts a folded day in the place of the stored one, and away stored days before it that have no
-        fill left. True if the position ends this day as it was stored."""
+        """Puts a folded day in the place of the stored one, and away stored days before it that
+        have no fill left. True if the position ends this day as it was stored.
+        """
         while self._waiting and self._waiting[-1] < day.day:
             self._put(self._waiting.pop(), _NO_DAY)
         if self._waiting and self._waiting[-1] == day.day:
@@ -237,8 +236,9 @@ def waiting_positions(rows: Rows, *, idle: bool) -> list[PositionKey]:
 
 
 def restate(rows: Rows, daily: Daily, keys: Iterable[PositionKey], limit_fills: int) -> bool:
-    """Goes on with waiting folds of positions whose accounts are locked, whole days, about `limit_fills`
-    fills. True when some are left."""
+    """Goes on with waiting folds of positions whose accounts are locked, whole days, about
+    `limit_fills` fills. True when some are left.
+    """
     todo = sorted(keys)
     positions = read_positions(rows, todo)
     left = limit_fills
@@ -248,8 +248,9 @@ def restate(rows: Rows, daily: Daily, keys: Iterable[PositionKey], limit_fills: 
             continue
         if left <= 0:
             return True
-        bounds = Bounds(_NOWHERE, fills=left)
-        result = refold(rows, daily, key, position, position.restating_from_ms, bounds)
+        since = position.restating_from_ms
+        change = Late(key, position, since, since, position.restating_fills)
+        result = refold(rows, daily, change, Bounds(_NOWHERE, fills=left))
         if result.next_day is not None:
             return True
         left -= max(result.folded, 1)

@@ -1,8 +1,9 @@
-"""Orders: joins reports into rows. An order known by the client's id alone moves under the venue's id as
-soon as any report carries both.
+"""Orders: joins reports into rows. An order known by the client's id alone moves under the venue's
+id as soon as any report carries both.
 
-One client id per order and one order per client id is assumed, within account, product and instrument; a
-venue that lets client ids be used again gets the reports without a venue id at the smallest order id.
+One client id per order and one order per client id is assumed, within account, product and
+instrument; a venue that lets client ids be used again gets the reports without a venue id at the
+smallest order id.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ def record_orders(rows: Rows, reports: Iterable[OrderReport]) -> None:
 
 
 def _link(rows: Rows, orders: dict[OrderKey, OrderReport]) -> list[OrderKey]:
-    """Moves what is known by the client's id only to the venue's id; returns the stored rows so emptied."""
+    """Moves what is known by the client's id only to the venue's id; returns the stored rows so
+    emptied.
+    """
     by_client = {key: order for key, order in orders.items() if order.order_id is None}
     links: dict[OrderKey, str] = {}
     for order in orders.values():

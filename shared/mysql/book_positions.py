@@ -18,7 +18,7 @@ SQL = load(Path(__file__).with_name("book_positions.sql"))
 FOLD_CHUNK = 5_000  # fills read at once: about 3 MB
 _CHECKPOINT_CHUNK = 16
 
-# (account_id, product, instrument, position_side)
+# Account, product, instrument, position side.
 PositionKey = tuple[int, str, str, str]
 
 
@@ -97,7 +97,15 @@ def remove_position(rows: Rows, key: PositionKey) -> None:
 
 
 def day_tuple(key: PositionKey, day: int, row: DayRow) -> tuple[object, ...]:
-    return (*key, day_text(day), row.settle_asset, *row.state, row.realized, row.fills, row.contract_size)
+    return (
+        *key,
+        day_text(day),
+        row.settle_asset,
+        *row.state,
+        row.realized,
+        row.fills,
+        row.contract_size,
+    )
 
 
 def read_days(rows: Rows, key: PositionKey, first_day: int) -> dict[int, dict[str, DayRow]]:
@@ -109,8 +117,9 @@ def read_days(rows: Rows, key: PositionKey, first_day: int) -> dict[int, dict[st
 
 
 def checkpoint(rows: Rows, key: PositionKey, before_day: int) -> tuple[int, State] | None:
-    """The newest day before `before_day` whose end state is known, and that state. A day in two settle
-    assets does not say which of its rows is the later one, so it is no checkpoint."""
+    """The newest day before `before_day` whose end state is known, and that state. A day in two
+    settle assets does not say which of its rows is the later one, so it is no checkpoint.
+    """
     while True:
         found = rows.run(SQL["days_before"], (*key, day_text(before_day), _CHECKPOINT_CHUNK))
         states: dict[int, list[State]] = {}
@@ -146,7 +155,8 @@ def fills_in_order(rows: Rows, key: PositionKey, from_ms: int) -> Iterator[FoldF
             return
         last = FoldFill._make(chunk[-1])
         after = (
-            last.executed_at_ms, last.venue_seq, len(last.trade_id.encode()), last.trade_id, last.side,
+            last.executed_at_ms, last.venue_seq, len(last.trade_id.encode()), last.trade_id,
+            last.side,
         )  # fmt: skip
 
 

@@ -1,7 +1,9 @@
-"""Many rows in few statements: `{rows}` in a template becomes `(1, 'a'), (2, 'b')`, in bounded chunks.
+"""Many rows in few statements: `{rows}` in a template becomes `(1, 'a'), (2, 'b')`, in bounded
+chunks.
 
-The driver's own executemany spends more time on literals than the server on the rows; here every type has
-one short way to its literal, and whatever could need an escape goes through the connection's escape.
+The driver's own executemany spends more time on literals than the server on the rows; here every
+type has one short way to its literal, and whatever could need an escape goes through the
+connection's escape.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from typing import Any
 CHUNK_BYTES = 512 * 1024  # half of the smallest max_allowed_packet in use (1 MB)
 KEYS_PER_SELECT = 500  # from 1,000 on MariaDB turns IN into a subquery and leaves the index range
 
-# Nothing in here can end a literal or begin an escape, in any SQL mode; the connection speaks utf8mb4.
+# Nothing in here can end a literal or begin an escape, in any SQL mode; the connection speaks
+# utf8mb4.
 _NEEDS_ESCAPE = re.compile(r"['\\\x00-\x1f\x7f]").search
 
 Row = Sequence[Any]
@@ -26,6 +29,9 @@ class Rows:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self._cursor = connection.cursor()
+        self._texts: dict[
+            str, str
+        ] = {}  # literals of one transaction: most texts come several times
         self._literals: dict[type, Callable[[Any], str]] = {
             int: str,
             bool: lambda flag: "1" if flag else "0",
@@ -67,9 +73,13 @@ class Rows:
             yield head + ",".join(texts) + tail
 
     def _text(self, text: str) -> str:
-        if _NEEDS_ESCAPE(text) is None:
-            return f"'{text}'"
-        literal: str = self._connection.string_literal(text.encode()).decode()
+        literal = self._texts.get(text)
+        if literal is None:
+            if _NEEDS_ESCAPE(text) is None:
+                literal = f"'{text}'"
+            else:
+                literal = self._connection.string_literal(text.encode()).decode()
+            self._texts[text] = literal
         return literal
 
 

@@ -51,6 +51,18 @@ UPDATE fleet_offsets
 SET last_id = '0-0', last_event_id = NULL, entries_read = %s, updated_at = UTC_TIMESTAMP(6)
 WHERE consumer = %s AND stream = %s AND partition_no = %s AND epoch = %s
 
+-- name: recover
+-- Start over under a new epoch, whoever owns it: the owner is fenced and takes over again.
+UPDATE fleet_offsets
+SET epoch = epoch + 1,
+    owner = NULL,
+    owner_session = NULL,
+    last_id = '0-0',
+    last_event_id = NULL,
+    entries_read = %s,
+    updated_at = UTC_TIMESTAMP(6)
+WHERE stream = %s AND partition_no = %s
+
 -- name: suspect
 -- Remember, before it is tried, the entry that may have killed the process.
 UPDATE fleet_offsets

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,13 +49,18 @@ def give_back(connection: Any, ids: Sequence[int]) -> None:
         connection.cursor().execute(SQL["mark_waiting"], (list(ids),))
 
 
-def confirm(connection: Any, ids: Sequence[int]) -> None:
-    """Mark rows whose effect stands in this very transaction."""
-    if not ids:
+def confirm(connection: Any, events: Collection[tuple[int, str]]) -> None:
+    """Mark rows whose effect stands in this very transaction.
+
+    events: (row id, event id). After a restore of MySQL an id may be given a second time, while
+    the stream still holds the entry of the row that had it before: both must agree.
+    """
+    if not events:
         return
+    wanted = set(events)
     cursor = connection.cursor()
-    cursor.execute(SQL["confirmable"], (list(ids),))
-    found = [row[0] for row in cursor.fetchall()]
+    cursor.execute(SQL["confirmable"], (sorted({row_id for row_id, _ in wanted}),))
+    found = [row_id for row_id, event_id in cursor.fetchall() if (row_id, event_id) in wanted]
     if found:
         cursor.execute(SQL["confirm"], (found,))
 
@@ -68,6 +73,19 @@ def resend_all(connection: Any) -> int:
 def resend_partition(connection: Any, stream: str, partition: int) -> int:
     """Send a partition's unconfirmed rows again; returns how many."""
     return int(connection.cursor().execute(SQL["resend_stream"], (stream, partition)))
+
+
+def send_again(connection: Any, after: int, limit: int) -> tuple[int, int | None]:
+    """Send the next `limit` rows behind the id `after` again, confirmed ones too.
+
+    Returns how many, and the last id of the page: None when there was no row left.
+    """
+    cursor = connection.cursor()
+    cursor.execute(SQL["end_of_page"], (after, limit))
+    (last,) = cursor.fetchone()
+    if last is None:
+        return 0, None
+    return int(cursor.execute(SQL["send_again"], (after, last))), int(last)
 
 
 def prune(connection: Any, retention_seconds: int, limit: int) -> int:

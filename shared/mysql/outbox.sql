@@ -17,7 +17,7 @@ UPDATE fleet_outbox SET state = 0 WHERE id IN %s AND state = 1
 
 -- name: confirmable
 -- A row the relay holds at this moment is left out; it is sent once more and confirmed then.
-SELECT id FROM fleet_outbox
+SELECT id, event_id FROM fleet_outbox
 WHERE id IN %s AND state <> 2
 FOR UPDATE SKIP LOCKED
 
@@ -27,6 +27,13 @@ UPDATE fleet_outbox SET state = 2, confirmed_at = UTC_TIMESTAMP(6) WHERE id IN %
 -- name: resend_all
 -- Redis lost data: whatever no sink has confirmed goes out again.
 UPDATE fleet_outbox SET state = 0 WHERE state = 1
+
+-- name: end_of_page
+-- The last id of the next so many rows.
+SELECT MAX(id) FROM (SELECT id FROM fleet_outbox WHERE id > %s ORDER BY id LIMIT %s) page
+
+-- name: send_again
+UPDATE fleet_outbox SET state = 0 WHERE id > %s AND id <= %s AND state <> 0
 
 -- name: resend_stream
 UPDATE fleet_outbox SET state = 0 WHERE state = 1 AND stream = %s AND partition_no = %s

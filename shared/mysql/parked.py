@@ -67,8 +67,13 @@ def _row(event: ParkedEvent) -> tuple[Any, ...]:
         event.account_id,
         event.identity,
         event.reason,
-        event.error[:ERROR_CHARACTERS],
+        _told(event.error),
     )
+
+
+def _told(error: str) -> str:
+    """An error's text as the column takes it: half a surrogate pair has no UTF-8."""
+    return error.encode(errors="backslashreplace").decode()[:ERROR_CHARACTERS]
 
 
 def value_of(fields: Sequence[bytes], name: bytes) -> bytes:
@@ -174,5 +179,5 @@ def resolve(connection: Any, event: OpenEvent, resolution: str, reason: str | No
 def refused_again(connection: Any, event: OpenEvent, reason: str, error: str) -> None:
     """A replay ended as before; the newest reason is kept."""
     connection.cursor().execute(
-        SQL["refused_again"], (reason, error[:ERROR_CHARACTERS], *event.place)
+        SQL["refused_again"], (reason, _told(error), *event.place)
     )

@@ -1,4 +1,6 @@
-"""SQL in files of its own: `-- name: xyz` starts a block, the next one or the end of the file ends it."""
+"""SQL in files of its own: `-- name: xyz` starts a block, the next one or the end of the file ends
+it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ _NAME = re.compile(r"^-- name: ([a-z][a-z0-9_]*)[ \t]*$", re.MULTILINE)
 
 
 def load(path: Path) -> Mapping[str, str]:
-    """name -> statement, of the `.sql` file at `path`.
+    """Name -> statement, of the `.sql` file at `path`.
 
     Raises ValueError for a file without blocks, a name given twice, or a block without a statement.
     """

@@ -22,7 +22,10 @@ LEASE_MS = 5_000
 BEAT_SECONDS = 0.4
 """Pause between heartbeats: a released or expired lease is seen well within a second."""
 
-_RENEW = "if redis.call('GET',KEYS[1])==ARGV[1] then return redis.call('PEXPIRE',KEYS[1],ARGV[2]) end return 0"
+_RENEW = (
+    "if redis.call('GET',KEYS[1])==ARGV[1] then return redis.call('PEXPIRE',KEYS[1],ARGV[2]) end "
+    "return 0"
+)
 _ACQUIRE = (
     "local owner=redis.call('GET',KEYS[1]) "
     "if owner==ARGV[1] then return redis.call('PEXPIRE',KEYS[1],ARGV[2]) end "

@@ -64,8 +64,10 @@ def read(
     if not reply:
         return []
     streams = reply.items() if isinstance(reply, dict) else reply  # RESP3 sends a map
+    # tuple.__new__ makes an Entry in half the time of Entry(): this line runs once per entry.
+    make = tuple.__new__
     return [
-        (key, [Entry(entry_id.decode(), fields or []) for entry_id, fields in entries])
+        (key, [make(Entry, (entry_id.decode(), fields or [])) for entry_id, fields in entries])
         for key, entries in streams
     ]
 

@@ -43,7 +43,7 @@ class Watch:
         self.batches = 0
         self.events = self.failures = self.first_events = 0
         self.first_at = self.last_at = 0.0
-        self.restated_at = 0.0
+        self.first_cpu = self.last_cpu = 0.0
         self.delays_us: list[int] = []
         self._lock = threading.Lock()
         self._local = threading.local()
@@ -61,7 +61,8 @@ class Watch:
             self.events += report.events
             if not self.first_at:
                 self.first_at, self.first_events = now, report.events
-            self.last_at = now
+                self.first_cpu = time.process_time()
+            self.last_at, self.last_cpu = now, time.process_time()
             if self.events >= self.until:
                 self.done.set()
 
@@ -71,15 +72,15 @@ class Watch:
 
     def result(self) -> dict[str, Any]:
         seconds = max(self.last_at - self.first_at, 1e-9)
-        usage = resource.getrusage(resource.RUSAGE_SELF)
+        counted = max(self.events - self.first_events, 1)
         return {
             "events": self.events,
             "batches": self.batches,
             "failures": self.failures,
-            "rate": (self.events - self.first_events) / seconds,
+            "rate": counted / seconds,
             "seconds": seconds,
-            "cpu_seconds": usage.ru_utime + usage.ru_stime,
-            "peak_mb": usage.ru_maxrss / 1024,
+            "cpu_us": (self.last_cpu - self.first_cpu) / counted * 1e6,
+            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             "delays_us": self.delays_us,
         }
 

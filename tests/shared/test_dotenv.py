@@ -47,6 +47,14 @@ def test_skips_comments_blank_lines_and_bare_names() -> None:
     assert parse_dotenv("# one\n\n   \n  # two\nA\nB=1\r\nC=2", {}) == {"B": "1", "C": "2"}
 
 
+def test_a_bare_name_unsets_an_earlier_line() -> None:
+    assert parse_dotenv("A=1\nB=2\nA", {}) == {"B": "2"}
+
+
+def test_a_comment_opens_no_value() -> None:
+    assert parse_dotenv('# A="x\nB=1', {}) == {"B": "1"}
+
+
 def test_joins_the_lines_of_a_double_quoted_value() -> None:
     text = 'KEY="-----BEGIN\nabc\n-----END"\nB=1\nC="\nx\n"\n'
     assert parse_dotenv(text, {}) == {"KEY": "-----BEGIN\nabc\n-----END", "B": "1", "C": "\nx\n"}

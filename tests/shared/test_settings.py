@@ -324,6 +324,10 @@ def test_a_misspelt_name_is_refused_with_the_right_one(desk: Desk) -> None:
         desk.load(lines=lines(), FLEET_PARTITION="8")
 
 
+def test_names_of_a_process_are_no_misspelling(desk: Desk) -> None:
+    assert desk.load(lines=lines(FLEET_LOG_LEVEL="debug"), FLEET_ROLE="cli").role == "cli"
+
+
 def test_an_unknown_role_is_refused(desk: Desk) -> None:
     with pytest.raises(SettingsError, match="streams"):
         desk.load("stream", lines())

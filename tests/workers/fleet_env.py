@@ -8,7 +8,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -87,10 +87,8 @@ def process(
         if child.poll() is None:
             child.kill()
         child.wait()
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(child.pid, 9)
-        except ProcessLookupError:
-            pass
 
 
 def free_port() -> int:

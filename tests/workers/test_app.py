@@ -139,7 +139,7 @@ def test_importing_any_module_connects_to_nothing_and_reads_no_environment() -> 
 
 def test_arguments_never_show_whoever_sends(app: Celery, around: Surroundings) -> None:
     app.send_task("fleet.trim_streams", kwargs={"note": "canary"}, queue="fleet.jobs")
-    app.tasks["fleet.trim_streams"].apply_async(kwargs={"note": "canary"})
+    app.tasks["fleet.trim_streams"].apply_async()
     raw: Any = around.redis().lrange(f"{around.settings.broker_prefix}fleet.jobs", 0, -1)
     assert len(raw) == 2
     for message in raw:

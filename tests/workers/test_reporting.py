@@ -28,7 +28,8 @@ from workers.roles import ROLES
 
 
 def report(stream: str = "orders", events: int = 10, error: str | None = None) -> BatchReport:
-    return BatchReport(stream, (1,), events, 0, 0.01, "1-0", "2-0", error, "trace" if error else None)
+    trace = "trace" if error else None
+    return BatchReport(stream, (1,), events, 0, 0.01, "1-0", "2-0", error, trace)
 
 
 REPORTS = st.lists(
@@ -158,7 +159,7 @@ def test_an_unforeseen_error_does_not_end_reporting(caplog: pytest.LogCaptureFix
     sender = Recording()
     reporter = Reporter(lambda: sender, clock=iter(range(100)).__next__)
     reporter(report())
-    sender.send = _raise_once(sender)  # type: ignore[method-assign]
+    sender.send = _raise_once(sender)  # type: ignore[method-assign,assignment]
     reporter.turn()
     reporter.turn()
     assert sender.sent[-1] == "task-succeeded"
@@ -208,7 +209,8 @@ class Desk(NamedTuple):
     def ask(self, path: str, *, method: str = "GET", auth: bool = True) -> tuple[int, Any]:
         connection = http.client.HTTPConnection("127.0.0.1", self.flower_port, timeout=10)
         login = base64.b64encode(b"fleet:flower-canary").decode()
-        connection.request(method, path, headers={"Authorization": f"Basic {login}"} if auth else {})
+        headers = {"Authorization": f"Basic {login}"} if auth else {}
+        connection.request(method, path, headers=headers)
         answer = connection.getresponse()
         body = answer.read()
         connection.close()

@@ -31,6 +31,9 @@ class AccountBody(Body):
     account_id: AccountId
 
     def check(self, key: str) -> None:
+        self.check_account(key)
+
+    def check_account(self, key: str) -> None:
         if key != str(self.account_id):
             raise InvalidEvent(
                 "wrong_key",

@@ -44,7 +44,7 @@ class Model(AccountBody):
     strategy: Label | None = None
 
     def check(self, key: str) -> None:
-        super().check(key)
+        self.check_account(key)
         size = self.contract_size
         if not (self.qty and self.price) or (size is not None and not size):
             raise InvalidEvent(

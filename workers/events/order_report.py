@@ -35,7 +35,7 @@ class OrderBody(AccountBody):
     reason: Reason | None = None
 
     def check(self, key: str) -> None:
-        super().check(key)
+        self.check_account(key)
         if self.order_id is None and self.client_order_id is None:
             raise InvalidEvent(
                 "missing_field", "`order_id` and `client_order_id` are missing; send one or both"

@@ -7,12 +7,14 @@ each double harmless, so this may be run at any time, twice, and while traffic f
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Any, NamedTuple
 
 from redis import Redis
 
 from shared.mysql import outbox
 from shared.mysql.connection import connect
+from shared.mysql.offsets import SQL as OFFSETS_SQL
 from shared.settings import Settings
 from shared.streams.connection import control_client
 from shared.streams.keys import stream_key
@@ -30,19 +32,24 @@ class Recovered(NamedTuple):
 
 
 def run(settings: Settings, progress: Progress) -> dict[str, Any]:
-    """The operator job."""
-    connection = connect(settings.mysql)
-    redis = control_client(settings.streams_redis, "fleet-recover")
-    ended = recover(
-        connection,
-        redis,
-        settings.prefix,
-        STREAMS,
-        settings.partitions,
-        progress=progress.update,
-        cancelled=progress.cancelled,
-    )
-    connection.close()
+    """The operator job. An interrupted one goes on behind the last outbox row it sent."""
+    begun = progress.checkpoint or {}
+    with (
+        closing(connect(settings.mysql)) as connection,
+        closing(control_client(settings.streams_redis, "fleet-recover")) as redis,
+    ):
+        ended = recover(
+            connection,
+            redis,
+            settings.prefix,
+            STREAMS,
+            settings.partitions,
+            after=begun.get("outbox_id"),
+            progress=lambda done, after: progress.update(
+                done, checkpoint=None if after is None else {"outbox_id": after}
+            ),
+            cancelled=progress.cancelled,
+        )
     return ended._asdict()
 
 
@@ -53,33 +60,38 @@ def recover(
     streams: Sequence[str],
     partitions: int,
     *,
-    progress: Callable[[int], None] = lambda done: None,
+    after: int | None = None,
+    progress: Callable[[int, int | None], None] = lambda _done, _after: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Recovered:
-    """Rewind every offset (owners are fenced and take over again), then send the whole outbox."""
-    cursor = connection.cursor()
+    """Rewind every offset (owners are fenced and take over again), then send the whole outbox.
+
+    after: last outbox row of an earlier run, which rewound already. progress: (done, last row).
+    """
     rewound = 0
-    for stream in streams:
-        for number in range(partitions):
-            key = stream_key(prefix, stream, number)
-            trimmed = 0
-            if redis.exists(key):
-                info: Any = redis.xinfo_stream(key)
-                trimmed = int(info["entries-added"]) - int(info["length"])
-            rewound += cursor.execute(
-                "UPDATE fleet_offsets SET epoch = epoch + 1, last_id = '0-0', last_event_id = NULL,"
-                " entries_read = %s WHERE stream = %s AND partition_no = %s",
-                (trimmed, stream, number),
-            )
-            connection.commit()
-            progress(rewound)
-    resent = outbox.resend_all(connection)
-    connection.commit()
+    if after is None:
+        for stream in streams:
+            for number in range(partitions):
+                rewound += _rewind(connection, redis, prefix, stream, number)
+                progress(rewound, None)
+    resent, last = 0, after or 0
+    # Page by page of ids, once: rows that are confirmed meanwhile are not sent a third time.
     while not cancelled():
-        again = cursor.execute("UPDATE fleet_outbox SET state = 0 WHERE state = 2 LIMIT %s", (ROWS,))
+        again, end = outbox.send_again(connection, last, ROWS)
         connection.commit()
-        resent += again
-        progress(rewound + resent)
-        if again < ROWS:
+        if end is None:
             break
+        resent, last = resent + again, end
+        progress(rewound + resent, last)
     return Recovered(rewound, resent)
+
+
+def _rewind(connection: Any, redis: Redis, prefix: str, stream: str, number: int) -> int:
+    key = stream_key(prefix, stream, number)
+    trimmed = 0
+    if redis.exists(key):
+        info: Any = redis.xinfo_stream(key)
+        trimmed = int(info["entries-added"]) - int(info["length"])
+    rewound: int = connection.cursor().execute(OFFSETS_SQL["recover"], (trimmed, stream, number))
+    connection.commit()
+    return rewound

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import Any, NamedTuple
 
 import MySQLdb
@@ -30,17 +31,16 @@ class Replayed(NamedTuple):
 
 def run(settings: Settings, progress: Progress, **words: Any) -> dict[str, Any]:
     """The operator job. words: the fields of a Filter."""
-    connection = connect(settings.mysql)
-    ended = replay(
-        connection,
-        EVENTS,
-        routes(EVENTS, UPCASTERS),
-        settings.partitions,
-        Filter(**words),
-        progress=progress.update,
-        cancelled=progress.cancelled,
-    )
-    connection.close()
+    with closing(connect(settings.mysql)) as connection:
+        ended = replay(
+            connection,
+            EVENTS,
+            routes(EVENTS, UPCASTERS),
+            settings.partitions,
+            Filter(**words),
+            progress=progress.update,
+            cancelled=progress.cancelled,
+        )
     return ended._asdict()
 
 
@@ -51,7 +51,7 @@ def replay(
     partitions: int,
     wanted: Filter,
     *,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Callable[[int], None] = lambda _done: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Replayed:
     """Replay every open event that matches; stops between two events when cancelled."""
@@ -79,7 +79,7 @@ def _replay_one(
     partitions: int,
     parked_event: OpenEvent,
 ) -> bool:
-    """One event, one transaction. The partition is the one its key belongs to: a wrong one is cured."""
+    """One event, one transaction. The partition is that of its key: a wrong one is cured."""
     try:
         number = partition_of(parked_event.key, partitions)
         event = decode(
@@ -93,8 +93,9 @@ def _replay_one(
         if not parked.still_open(connection, parked_event.place):
             connection.rollback()
             return False
-        kind.apply(book, [event])
+        # First, because the book resolves what it finds open of this identity as superseded.
         parked.resolve(connection, parked_event, "replayed", None)
+        kind.apply(book, [event])
         connection.commit()
     except InvalidEvent as invalid:
         connection.rollback()
@@ -107,7 +108,7 @@ def _replay_one(
         if away is not None:
             raise away from error
         return _failed(connection, parked_event, error)
-    except ArithmeticError as error:
+    except Exception as error:  # noqa: BLE001 - a bug of ours; the event stays open and says so
         connection.rollback()
         return _failed(connection, parked_event, error)
     return True
@@ -115,7 +116,8 @@ def _replay_one(
 
 def _failed(connection: Any, parked_event: OpenEvent, error: Exception) -> bool:
     text = f"{type(error).__name__}: {error}"
-    parked.refused_again(connection, parked_event, "handler_failed", text)
+    reason = "overflow" if isinstance(error, ArithmeticError) else "handler_failed"
+    parked.refused_again(connection, parked_event, reason, text)
     connection.commit()
     return False
 
@@ -124,6 +126,8 @@ def skip(connection: Any, wanted: Filter, reason: str) -> int:
     """Close matching events without applying them; the reason is kept with each."""
     skipped = 0
     while page := parked.open_events(connection, wanted, PAGE):
+        # As every writer of an account's rows: its lock first.
+        Book(connection).lock_accounts({one.account_id for one in page if one.account_id})
         for event in page:
             skipped += parked.resolve(connection, event, "skipped", reason)
         connection.commit()

@@ -1,5 +1,5 @@
 """decode on made-up event types: the entry around a body, versions, routes. The bodies of the
-real types are tested in tests/workers/events."""
+real types are tested in tests/workers/events.
 """
 
 from __future__ import annotations
