@@ -47,6 +47,17 @@ def fill(account: int, trade: int | str, **more: Any) -> dict[str, Any]:
     return {**told, "order_id": None, "client_order_id": None, "realized_pnl": None, **more}
 
 
+def entry(account: int, data: Any, type_: str = "order.filled.1") -> dict[str, Any]:
+    """Fields of an entry; data may be text that is no JSON."""
+    return {
+        "type": type_,
+        "key": str(account),
+        "id": str(uuid.uuid4()),
+        "ts_us": TS_US,
+        "data": data if isinstance(data, (str, bytes)) else json.dumps(data),
+    }
+
+
 @dataclass
 class World:
     """One consumer's surroundings: its schema and its prefix, with `partitions` per stream.
@@ -67,17 +78,15 @@ class World:
 
     def add(self, account: int, data: Any, *, type_: str = "order.filled.1", **more: Any) -> str:
         """XADD to the account's partition, or to the one named `partition`; the entry's id."""
-        number = more.pop("partition", partition_of(str(account), self.partitions))
-        fields: dict[Any, Any] = {
-            "type": type_,
-            "key": str(account),
-            "id": str(uuid.uuid4()),
-            "ts_us": TS_US,
-            "data": data if isinstance(data, (str, bytes)) else json.dumps(data),
-            **more,
-        }
+        number = more.pop("partition", self.partition(account))
+        fields: dict[Any, Any] = {**entry(account, data, type_), **more}
         reply: Any = self.redis.xadd(self.key(number), fields)
         return str(reply.decode())
+
+    def add_at(self, entry_id: str, account: int, data: Any) -> None:
+        """XADD under an id of the test's choice."""
+        fields: dict[Any, Any] = {**entry(account, data)}
+        self.redis.xadd(self.key(self.partition(account)), fields, id=entry_id)
 
     def add_fills(self, account: int, trades: Sequence[int]) -> list[str]:
         return [self.add(account, fill(account, trade)) for trade in trades]
@@ -120,8 +129,9 @@ class World:
         return found
 
     def one(self, sql: str, *values: Any) -> Any:
-        (row,) = self.rows(sql, *values)
-        return row[0] if len(row) == 1 else row
+        found = self.rows(sql, *values)
+        assert len(found) == 1, f"{len(found)} rows of {sql}"
+        return found[0][0] if len(found[0]) == 1 else found[0]
 
     def run(self, sql: str, *values: Any) -> int:
         self.connection.rollback()

@@ -7,6 +7,7 @@ the lock's 30 s. A standby is ready too: it does what it is there for.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from redbeat import RedBeatScheduler
@@ -17,10 +18,25 @@ TICK_SECONDS = 90.0
 
 class _Ticks:
     last: float | None = None
+    on_start: Callable[[], object] | None = None
+
+
+def when_started(callback: Callable[[], object]) -> None:
+    """Called once, before the wait for the lock.
+
+    Not by Celery's `beat_init`: there RedBeat's receiver comes first and blocks a standby.
+    """
+    _Ticks.on_start = callback
 
 
 class FleetScheduler(RedBeatScheduler):  # type: ignore[misc] # RedBeat has no types
     """RedBeat's scheduler. A lost lock raises in tick() and ends the process, as it should."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        callback, _Ticks.on_start = _Ticks.on_start, None
+        if callback is not None:
+            callback()
+        super().__init__(*args, **kwargs)
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         _Ticks.last = time.monotonic()

@@ -137,16 +137,14 @@ def _connect_health(settings: Settings, role: str) -> None:
         telemetry.after_fork()
         http.serve(port, http.Probes(f"{role}-child", lambda: True, lambda: True))
 
-    def beat_starts(**_: Any) -> None:
-        from workers import beat  # noqa: PLC0415 - imports RedBeat, which needs the app first
-
-        http.serve(port, http.Probes(role, beat.alive, lambda: True))
-
     connect(signals.worker_ready, worker_is_ready)
     connect(signals.worker_shutting_down, worker_stops)
     connect(signals.worker_process_init, child_starts)
-    # Before RedBeat's own receiver, which blocks a standby until it gets the lock.
-    connect(signals.beat_init, beat_starts)
+    if role == "beat":
+        from workers import beat  # noqa: PLC0415 - imports RedBeat; no other role needs it
+
+        probes = http.Probes(role, beat.alive, lambda: True)
+        beat.when_started(partial(http.serve, port, probes))
 
 
 def _connect(signal: Any, receiver: Callable[..., None], *, role: str) -> None:

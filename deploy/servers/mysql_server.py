@@ -61,6 +61,10 @@ def configure(instance: Instance) -> None:
     )
     text += MARIADB_ONLY if instance.flavour.name == "mariadb" else MYSQL_ONLY
     instance.write(folder / "my.cnf", text, USER)
+    # We start only when no process of ours is left. A killed one that nobody has reaped still
+    # counts as alive for MySQL, which would then refuse the socket.
+    for left in ("mysql.sock", "mysql.sock.lock", "mysql.pid"):
+        (folder / left).unlink(missing_ok=True)
     client = f"[client]\nuser=fleet\npassword={instance.secrets['mysql']}\n"
     client += f"host={HOST}\nport={instance.ports[NAME]}\n"
     instance.make_folder(instance.folder / "client", "root")

@@ -159,7 +159,8 @@ def _filled(report: FillReport, reports: int) -> Fill:
     return Fill(
         r.account_id, r.product, r.instrument, r.trade_id, r.side, r.venue, r.position_side,
         r.order_id, r.client_order_id, r.qty, r.price, size,
-        value_of(r.product, r.qty, r.price, size), r.fee, r.fee_asset, r.settle_asset, r.base_asset, r.quote_asset, r.executed_at_ms,
+        value_of(r.product, r.qty, r.price, size), r.fee, r.fee_asset, r.settle_asset,
+        r.base_asset, r.quote_asset, r.executed_at_ms,
         -1 if r.venue_seq is None else r.venue_seq, len(r.trade_id.encode()), r.revision, reports,
         r.source, r.liquidity, r.kind or "normal", r.realized_pnl, r.signal_id, r.strategy,
     )  # fmt: skip
@@ -216,8 +217,11 @@ def read_report(data: str) -> FillReport:
     return FillReport(**given, data=data, report_hash=report_hash(data))
 
 
+_INTEGER_DIGITS = 20  # 2^64 - 1
+
+
 def _whole(text: str) -> int | str:
     """An integer that a field of ours can hold; a longer one stays text: it belongs to a field we
     ignore, and Python refuses to read 4,300 digits.
     """
-    return int(text) if len(text) <= 20 else text
+    return int(text) if len(text) <= _INTEGER_DIGITS else text

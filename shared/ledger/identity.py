@@ -20,6 +20,10 @@ def signal_identity(source: str, channel_id: str, message_id: str, revision: int
     return _text("signal", source, channel_id, message_id, revision)
 
 
+def position_identity(account_id: int, product: str, instrument: str, position_side: str) -> str:
+    return _text("position", account_id, product, instrument, position_side)
+
+
 def report_hash(data: str) -> bytes:
     """BLAKE2b-128 of the verbatim JSON: 16 bytes."""
     return blake2b(data.encode(), digest_size=16).digest()

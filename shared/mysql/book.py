@@ -95,7 +95,7 @@ class Book:
         mine = [key for key in keys if key[0] in free]
         more = book_folds.restate(self._rows, daily, mine, limit_fills)
         daily.flush(self._rows)
-        return more
+        return more or (bool(mine) and len(keys) == book_folds.RESTATING_AT_ONCE)
 
     def superseded(self, identities: Mapping[int, Collection[str]]) -> None:
         """Resolves open parked events that said the same as what was recorded now, by account, and

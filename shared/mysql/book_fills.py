@@ -76,7 +76,7 @@ def _merge(rows: Rows, told: Told) -> Merged:
         stored.setdefault(row[:5], set()).add(row[5])
     result = Merged([], [], [], {})
     again = []
-    for key, by_hash in told.items():
+    for key, by_hash in sorted(told.items()):  # in the order of the key: neighbours share pages
         seen = stored.get(key)
         if seen is None:
             result.unseen.extend(by_hash.values())

@@ -12,8 +12,10 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from shared.ledger.days import DAY_MS, day_of, day_text
-from shared.ledger.money import LEDGER, ZERO
+from shared.ledger.identity import position_identity
+from shared.ledger.money import LEDGER, ZERO, AmountOverflow
 from shared.ledger.position import FLAT, Day, DayRow, State, due, fold_days
+from shared.mysql.book_breaks import open_breaks
 from shared.mysql.book_daily import Daily
 from shared.mysql.book_positions import (
     SQL,
@@ -35,7 +37,7 @@ from shared.mysql.book_rows import Rows
 
 # Fills folded again within one batch, over all its positions: about 60 ms.
 INLINE_REFOLD_FILLS = 5_000
-_RESTATING_AT_ONCE = 200  # positions looked at by one call of restate
+RESTATING_AT_ONCE = 200  # positions looked at by one call of restate
 
 _NO_DAY: dict[str, DayRow] = {}
 
@@ -231,7 +233,7 @@ def _realized(row: DayRow | None) -> Decimal:
 
 def waiting_positions(rows: Rows, *, idle: bool) -> list[PositionKey]:
     """Positions whose fold is due, a bounded number of them."""
-    found = rows.run(SQL["restating"], (idle, _RESTATING_AT_ONCE))
+    found = rows.run(SQL["restating"], (idle, RESTATING_AT_ONCE))
     return [row[:4] for row in found if due(row[5], row[4] + row[5], idle=idle)]
 
 
@@ -250,8 +252,21 @@ def restate(rows: Rows, daily: Daily, keys: Iterable[PositionKey], limit_fills: 
             return True
         since = position.restating_from_ms
         change = Late(key, position, since, since, position.restating_fills)
-        result = refold(rows, daily, change, Bounds(_NOWHERE, fills=left))
+        try:
+            result = refold(rows, daily, change, Bounds(_NOWHERE, fills=left))
+        except AmountOverflow as overflow:
+            _set_aside(rows, position, overflow)
+            continue
         if result.next_day is not None:
             return True
         left -= max(result.folded, 1)
     return False
+
+
+def _set_aside(rows: Rows, position: Position, overflow: AmountOverflow) -> None:
+    """One position that no column can hold must not stop the others: it stays marked as waiting, with
+    a break that says why, and is tried again when another of its fills comes late or changes.
+    """
+    write_positions(rows, [position._replace(restating_fills=0)])
+    identity = position_identity(*position.key)
+    open_breaks(rows, "fold_overflow", {(position.key[0], identity): {"error": [str(overflow)]}})

@@ -65,7 +65,7 @@ def _show(outcome: Outcome, seconds: float) -> None:
         **{text: outcome.said[name] for name, text in SAID.items()},
         "outbox rows sent again": outcome.resent,
         "transactions the producer repeated": outcome.repeated,
-        **{f"process ended by itself, {code}": n for code, n in outcome.deaths.items()},
+        **{f"process ended by itself: {words}": n for words, n in outcome.deaths.items()},
     }
     for text, figure in figures.items():
         say(f"  {figure:>6,}  {text}")

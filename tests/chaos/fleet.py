@@ -38,7 +38,7 @@ class Member:
     asleep: bool = False
     starts: int = 0
     started_at: float = 0.0
-    own_deaths: list[int] = field(default_factory=list)  # exit codes nobody asked for
+    own_deaths: list[str] = field(default_factory=list)  # last words of those nobody killed
     killed: bool = False
 
     @property
@@ -142,8 +142,14 @@ class Fleet:
         if member.alive or time.monotonic() - member.started_at < REST_SECONDS:
             return
         if member.process is not None and not member.killed:
-            member.own_deaths.append(member.process.returncode)
+            member.own_deaths.append(_last_words(member.log))
         member.start()
+
+
+def _last_words(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    words = next((line for line in reversed(lines) if line.strip() and line[0] != "{"), "nothing")
+    return words[:120]
 
 
 def _ended(member: Member) -> list[str]:

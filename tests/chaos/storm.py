@@ -120,7 +120,7 @@ def _drawn(rng: Random, faults: Sequence[Fault]) -> Fault:
 
 def run(plan: Plan, say: Callable[[str], None] = lambda _: None) -> Outcome:
     """One storm from an empty desk to the verdict. Nothing is left running."""
-    desk = make_desk(f"fleet_chaos_{os.getpid()}", partitions=plan.partitions)
+    desk = make_desk(f"fleet_chaos_{os.getpid()}_{plan.seed}", partitions=plan.partitions)
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     outcome = Outcome(plan, logs=folder)
     gates = Gates()
@@ -182,7 +182,7 @@ def _drain(desk: Desk, feed: Feed, limit: float) -> list[str]:
 def _note(desk: Desk, fleet: Fleet, outcome: Outcome) -> None:
     outcome.said = fleet.said()
     for member in fleet.members:
-        outcome.deaths.update(f"exit {code}" for code in member.own_deaths)
+        outcome.deaths.update(member.own_deaths)
     with closing(desk.connect()) as connection:
         cursor = connection.cursor()
         cursor.execute("SELECT SUM(epoch) FROM fleet_offsets")

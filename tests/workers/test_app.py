@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from kombu.utils.encoding import safe_repr
 from shared.errors import SettingsError
 from tests.waiting import eventually
 from tests.workers.fleet_env import ROOT, Surroundings, keys, process, surroundings
+from tests.workers.proxy import Proxy
 from workers.config import TASK_SECONDS, celery_settings, refuse_overrides
 from workers.lease import run_once
 from workers.roles import ROLES
@@ -218,6 +220,44 @@ def test_a_stream_node_answers_reports_and_stops_cleanly(tmp_path: Path) -> None
     assert batch["events"] == 500
 
 
+def test_an_outage_of_the_broker_does_not_stop_the_reader(tmp_path: Path) -> None:
+    with surroundings(FAKE_READER="ok", FLEET_RUN_DIR=str(tmp_path)) as direct:
+        proxy = Proxy(direct.settings.broker.host, direct.settings.broker.port)
+        url = direct.environ["FLEET_BROKER_URL"].replace(
+            f":{direct.settings.broker.port}/", f":{proxy.port}/"
+        )
+        environ = {**direct.environ, "FLEET_BROKER_URL": url}
+        with process(node_command(), environ, tmp_path / "log") as node:
+            port = eventually(lambda: _port(tmp_path, "streams"), 30)
+            eventually(lambda: _metric(port, 'fleet_reports_total{outcome="sent"}') > 3, 20)
+            proxy.cut()
+            done = _metric(port, 'fleet_events_total{stream="orders"}')
+            eventually(lambda: _metric(port, 'fleet_reports_total{outcome="delayed"}') > 0, 20)
+            eventually(lambda: _metric(port, 'fleet_events_total{stream="orders"}') > done, 5)
+            sent = _metric(port, 'fleet_reports_total{outcome="sent"}')
+            assert _status(port, "/live") == 200
+            proxy.join()
+            eventually(lambda: _metric(port, 'fleet_reports_total{outcome="sent"}') > sent, 30)
+            app = make_app(direct.settings, "cli")
+            eventually(lambda: app.control.inspect(timeout=1).ping(), 40)
+            app.close()
+            assert node.poll() is None
+        proxy.cut()
+
+
+def test_a_waiting_beat_stops_when_told(tmp_path: Path) -> None:
+    command = ROLES["beat"].command.split()
+    with (
+        surroundings(FLEET_ROLE="beat", FLEET_RUN_DIR=str(tmp_path)) as around,
+        process(command, around.environ, tmp_path / "one"),
+    ):
+        eventually(lambda: "Acquired lock" in (tmp_path / "one").read_text(), 30)
+        with process(command, around.environ, tmp_path / "two") as standby:
+            eventually(lambda: len(list(tmp_path.glob("beat.*.port"))) == 2, 30)
+            standby.send_signal(signal.SIGTERM)
+            assert standby.wait(ROLES["beat"].drain_seconds) == 0
+
+
 def test_two_beats_send_each_run_once(tmp_path: Path) -> None:
     command = ROLES["beat"].command.split()
     with surroundings(FLEET_ROLE="beat") as around:
@@ -235,6 +275,14 @@ def test_two_beats_send_each_run_once(tmp_path: Path) -> None:
     assert all(around.password not in log for log in logs)
 
 
+def _metric(port: int | None, series: str) -> float:
+    connection = http.client.HTTPConnection("127.0.0.1", port or 0, timeout=5)
+    connection.request("GET", "/metrics")
+    lines = connection.getresponse().read().decode().splitlines()
+    connection.close()
+    return next((float(line.split()[-1]) for line in lines if line.startswith(series)), 0.0)
+
+
 def _sent(around: Surroundings, queue: str) -> int:
     length: Any = around.redis().llen(queue)
     return int(length)
@@ -245,8 +293,6 @@ def _port(folder: Path, role: str) -> int | None:
 
 
 def _status(port: int | None, path: str) -> int:
-    import http.client  # noqa: PLC0415
-
     connection = http.client.HTTPConnection("127.0.0.1", port or 0, timeout=5)
     try:
         connection.request("GET", path)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 from shared.errors import FleetError, SettingsError
 from tests.waiting import eventually
 from tests.workers import operator_node
-from tests.workers.fleet_env import Surroundings, forget_rq, keys, process, surroundings
+from tests.workers.fleet_env import ROOT, Surroundings, forget_rq, keys, process, surroundings
 from workers.jobs import operator, table
 from workers.jobs.operator import JobState, Progress
 
@@ -118,8 +120,6 @@ def test_every_key_is_under_our_prefix_and_nothing_is_pickled(around: Surroundin
         new = keys(redis) - before
         assert any(key.startswith(f"{around.settings.broker_prefix}rq:") for key in new)
         assert not any(key.startswith("rq:") for key in new)
-        import zlib  # noqa: PLC0415
-
         raw: Any = redis.hget(f"{around.settings.broker_prefix}rq:job:{job_id}", "data")
         assert zlib.decompress(raw).startswith(b"[")
 
@@ -128,6 +128,21 @@ def test_one_process_serves_one_prefix(around: Surroundings) -> None:
     operator.queue(around.settings)
     with surroundings() as other, pytest.raises(SettingsError, match="one prefix per process"):
         operator.queue(other.settings)
+
+
+def test_sentry_in_the_worker_keeps_the_prefix(around: Surroundings) -> None:
+    code = (
+        "from shared.settings import load; from shared.masking import Mask;"
+        "from shared.telemetry import start_sentry; from workers.jobs import operator;"
+        "operator.use_prefix(load('rq'));"
+        "start_sentry('https://p@s.invalid/1', Mask(), with_rq=True);"
+        "import rq.defaults; print(rq.defaults.RQ_KEY_PREFIX)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=around.environ, cwd=ROOT, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert found.stdout.strip() == f"{around.settings.broker_prefix}rq"
 
 
 def test_a_prefix_that_rq_refuses_says_what_to_write() -> None:

@@ -12,14 +12,13 @@ from shared.ledger.orders import OrderReport, join, order_row_key
 
 OPTIONAL = st.sampled_from([None, "a", "b"])
 REPORTS = st.lists(
-    st.builds(
-        OrderReport,
+    st.tuples(
         st.just(1), st.just("linear"), st.just("BTCUSDT"), st.just("1"), OPTIONAL,
         st.sampled_from(["binance", "okx"]),
         st.sampled_from(["placed", "filled", "canceled", "rejected"]),
         st.integers(0, 3), OPTIONAL, OPTIONAL,
         st.sampled_from([None, Decimal(9), Decimal(10)]),
-    ),
+    ).map(lambda fields: OrderReport(*fields)),
     min_size=1, max_size=6,
 )  # fmt: skip
 
