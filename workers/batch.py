@@ -25,6 +25,7 @@ class OwnedPartition:
     epoch: int
     last_id: str
     last_event_id: bytes | None
+    entries_read: int = 0  # as fleet_offsets counts them
     suspect_id: str | None = None
     suspect_tries: int = 0
     try_alone: int = 0  # so many entries are still to be tried one by one
@@ -69,6 +70,7 @@ class Slice:
         last = self.entries[-1]
         self.partition.last_id = last.entry_id
         self.partition.last_event_id = value_of(last.fields, b"id")[:EVENT_ID_BYTES]
+        self.partition.entries_read += len(self.entries)
 
 
 @dataclass(frozen=True, slots=True)

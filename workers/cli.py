@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from shared.errors import FleetError
@@ -85,19 +87,22 @@ def _filters(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--limit", default=LIST_ROWS, show_default=True)
 def parked_list(limit: int, **words: str | None) -> None:
     """Open events, oldest first, below the counts by reason."""
-    connection = connect(load_settings("cli").mysql)
-    cursor = connection.cursor()
-    cursor.execute(parked.SQL["count_open"])
+    with closing(connect(load_settings("cli").mysql)) as connection:
+        cursor = connection.cursor()
+        cursor.execute(parked.SQL["count_open"])
+        numbers = cursor.fetchall()
+        found = parked.open_events(connection, _filter(words), limit)
     counts = Table("reason", "type", "open")
-    for reason, type_, number in cursor.fetchall():
-        counts.add_row(reason, _shown(type_), str(number))
+    for reason, type_, number in numbers:
+        counts.add_row(reason, escape(_shown(type_)), str(number))
     console.print(counts)
     rows = Table("stream", "entry", "key", "type", "reason", "error", "tries", "parked at")
-    for event in parked.open_events(connection, _filter(words), limit):
+    for event in found:
         rows.add_row(
-            f"{event.stream}:{event.partition}", event.entry_id, _shown(event.key),
-            _shown(event.type), event.reason, event.error, str(event.tries), str(event.parked_at),
-        )
+            f"{event.stream}:{event.partition}", event.entry_id, escape(_shown(event.key)),
+            escape(_shown(event.type)), event.reason, escape(event.error), str(event.tries),
+            str(event.parked_at),
+        )  # fmt: skip
     console.print(rows)
 
 
@@ -105,8 +110,8 @@ def parked_list(limit: int, **words: str | None) -> None:
 @click.argument("entry_id")
 def parked_show(entry_id: str) -> None:
     """Everything about one parked event."""
-    connection = connect(load_settings("cli").mysql)
-    found = parked.open_events(connection, Filter(entry_id=entry_id), LIST_ROWS)
+    with closing(connect(load_settings("cli").mysql)) as connection:
+        found = parked.open_events(connection, Filter(entry_id=entry_id), LIST_ROWS)
     if not found:
         raise click.ClickException(f"no open event {entry_id}; `fleet parked list` shows them")
     for event in found:
@@ -145,15 +150,16 @@ def parked_skip(
         return
     if not because:
         raise click.UsageError("skip drops events for good: say why with --reason")
-    click.echo(f"{skip(connect(settings.mysql), wanted, because)} events skipped")
+    with closing(connect(settings.mysql)) as connection:
+        click.echo(f"{skip(connection, wanted, because)} events skipped")
 
 
 @parked_group.command("resume")
 def parked_resume() -> None:
     """Let halted partitions go on, after the handler was mended."""
-    connection = connect(load_settings("cli").mysql)
-    resumed = connection.cursor().execute(OFFSETS_SQL["resume"])
-    connection.commit()
+    with closing(connect(load_settings("cli").mysql)) as connection:
+        resumed = connection.cursor().execute(OFFSETS_SQL["resume"])
+        connection.commit()
     click.echo(f"{resumed} partitions resumed")
 
 
@@ -186,16 +192,16 @@ def _filter(words: dict[str, str | None]) -> Filter:
 def _checked_filter(words: dict[str, str | None], everything: bool) -> Filter:  # noqa: FBT001
     wanted = _filter(words)
     if not any(wanted) and not everything:
-        raise click.UsageError("name a --type, --parked-for, --key, --stream or --entry, or say --all")
+        raise click.UsageError("name a --type, --parked-for, --key, --stream, --entry or say --all")
     return wanted
 
 
 def _count(settings: Settings, wanted: Filter) -> int:
-    connection = connect(settings.mysql)
     total, after = 0, ("", 0, "")
-    while page := parked.open_events(connection, wanted, 1000, after):
-        total += len(page)
-        after = page[-1].place
+    with closing(connect(settings.mysql)) as connection:
+        while page := parked.open_events(connection, wanted, 1000, after):
+            total += len(page)
+            after = page[-1].place
     return total
 
 
@@ -224,7 +230,7 @@ def _print_status(found: Status) -> None:
 
 def _state(row: PartitionStatus) -> str:
     if row.halted_reason:
-        return f"HALTED: {row.halted_reason}"
+        return escape(f"HALTED: {row.halted_reason}")
     return "running" if row.owner else "no owner: is a streams role running? (`make up`)"
 
 

@@ -87,6 +87,7 @@ class Holdings:
             epoch=offset.epoch,
             last_id=offset.last_id,
             last_event_id=offset.last_event_id,
+            entries_read=offset.entries_read,
             suspect_id=offset.suspect_id,
             suspect_tries=offset.suspect_tries,
             try_alone=self._bounds.batch_events_first if alone else 0,
@@ -113,6 +114,7 @@ class Holdings:
     def _adopt_sessions(self, connection: Any) -> None:
         """After a reconnect: tell a successor which session may hold our rows now."""
         offsets = Offsets(connection, self._tools.consumer)
+        offsets.end_when_silent(self._bounds.silent_seconds)
         for partition in self.all():
             with self._ending_a_stopped_session(connection, offsets, partition.id):
                 offsets.adopt_session(*partition.id, partition.epoch)
@@ -175,6 +177,8 @@ class Holdings:
         partition.owned = False
         self._owned.pop(partition.id, None)
         self._keeper.drop(partition.id)
+        if not self.links.has_redis:
+            return  # each new attempt would wait for the timeout of a connection
         try:
             self.links.leases().release([partition.id])
         except RedisError as error:
@@ -199,7 +203,20 @@ class Holdings:
             loss = what_is_lost(partition.last_id, partition.last_event_id, tail)
             if loss:
                 self._rewind(partition, tail, loss)
+            elif tail.last_id == partition.last_id:
+                self._recount(partition, tail.entries_added)
             partition.checked = True
+
+    def _recount(self, partition: OwnedPartition, entries_added: int) -> None:
+        """Everything is read: a stream that was made anew between two looks shows here."""
+        if partition.entries_read == entries_added:
+            return
+        with mysql_errors():
+            Offsets(self.links.mysql(), self._tools.consumer).recount(
+                *partition.id, partition.epoch, partition.last_id, entries_added
+            )
+        self.links.commit()
+        partition.entries_read = entries_added
 
     def _rewind(self, partition: OwnedPartition, tail: Tail, loss: str) -> None:
         """Read the stream from its start and have the relay send again what nobody confirmed."""
@@ -217,6 +234,7 @@ class Holdings:
             self._fenced(partition)
             return
         partition.last_id, partition.last_event_id = START, None
+        partition.entries_read = trimmed
         telemetry.count("fleet_redis_losses_total", stream=stream)
         self._tools.log("redis_lost_data", stream=stream, partition=number, loss=loss)
 

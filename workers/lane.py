@@ -118,6 +118,10 @@ class Lane:
             events = [event for piece in work for event in piece.events]
             parked = [event for piece in work for event in piece.parked]
             if parked:
+                # Accounts before parked rows, all at once: a parked event may name any account,
+                # and whoever applies a fill of it takes its locks in this order.
+                named = {event.account_id for event in parked if event.account_id is not None}
+                Book(connection).lock_accounts(named | self._accounts(events))
                 park(connection, parked)
             self._apply(connection, events)
             sent = [(one.outbox_id, one.event_id) for one in events if one.outbox_id is not None]
@@ -147,10 +151,7 @@ class Lane:
             by_type.setdefault(event.type, []).append(event)
         book = Book(connection)
         try:
-            accounts = {
-                int(event.key) for event in events if self._tools.table[event.type].locks_account
-            }
-            if accounts:
+            if accounts := self._accounts(events):
                 book.lock_accounts(accounts)
             for name in self._tools.table:
                 if name in by_type:
@@ -159,6 +160,10 @@ class Lane:
             raise
         except Exception as error:  # a bug of ours or an impossible input: bisected, parked alone
             raise HandlerFailed(f"{type(error).__name__}: {error}") from error
+
+    def _accounts(self, events: Sequence[Event[Any]]) -> set[int]:
+        table = self._tools.table
+        return {int(event.key) for event in events if table[event.type].locks_account}
 
     def _isolate(self, work: Sequence[Slice], failed: HandlerFailed) -> None:
         """Split until the failing event stands alone, then park it."""
@@ -299,12 +304,13 @@ class Lane:
 
     def _leave(self) -> None:
         """Graceful end: every partition is let go, so that successors start at once."""
-        for partition in self._holdings.all():
-            try:
+        try:
+            for partition in self._holdings.all():
                 self._holdings.let_go(partition)
-            except Unavailable as away:
-                self._tools.log("left_without_goodbye", error=str(away))
-                self._links.rollback()
+        except Unavailable as away:
+            self._tools.log("left_without_goodbye", error=str(away))
+            self._links.close_mysql()
+            for partition in self._holdings.all():
                 self._holdings.drop(partition)
 
     def _restate(self, *, idle: bool) -> bool:

@@ -34,6 +34,7 @@ class Bounds:
     suspect_tries: int = 3  # an entry that killed this many owners is parked untried
     handler_failures: int = 25  # a partition halts above so many events parked for our own bugs
     lock_wait_takeover_seconds: int = 1
+    silent_seconds: int = 60  # a sleeper's row locks go after this; a batch is never so long silent
     pause_seconds: float = 0.05
     pause_seconds_most: float = 2.0
     refold_again_seconds: float = 60.0  # after a fold of late fills that failed for a bug
@@ -103,6 +104,11 @@ class Links:
         if self._redis is None:
             self._redis = self._tools.connect_redis()
         return self._redis
+
+    @property
+    def has_redis(self) -> bool:
+        """Whether there is a client that has not failed yet."""
+        return self._redis is not None
 
     def close_redis(self) -> None:
         if self._redis is not None:

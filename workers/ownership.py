@@ -72,12 +72,13 @@ class Keeper(threading.Thread):
         self._stopping.set()
 
     def _beat(self) -> None:
-        members = self._leases.announce()
+        # Leases first: at its memory limit Redis still renews them, but takes no announcement.
         with self._lock:
             held = set(self._held)
         lost = self._leases.renew(held)
         with self._lock:
             self._lost |= lost & self._held
+        members = self._leases.announce()
         owners = assign(members, self._partitions)
         self._wanted = frozenset(
             partition for partition, owner in owners.items() if owner == self._node

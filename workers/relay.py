@@ -36,6 +36,7 @@ from shared.streams.keys import partition_of, stream_key
 from shared.streams.log import START, Entry, id_pair
 from workers import http
 from workers.batch import parked_event
+from workers.partitions import NAME as PARTITIONS
 
 GENERATION = "redis_generation"
 
@@ -176,38 +177,50 @@ class Relay:
 
     def _check_generation(self) -> None:
         """Another run, another replication history, or no memory of us: send again."""
-        redis = self._redis_client()
-        key = f"{self._tools.prefix}fleet:generation"
-        kept: Any = redis.get(key)
-        server: Any = redis.info("server")
-        replication: Any = redis.info("replication")
-        seen = "|".join(
-            (
-                kept.decode() if kept else "none",
-                str(server.get("run_id")),
-                str(replication.get("master_replid")),
-            )
-        )
+        seen = self._redis_identity()
         connection = self._mysql()
         cursor = connection.cursor()
         cursor.execute("SELECT value FROM fleet_settings WHERE name = %s", (GENERATION,))
         row = cursor.fetchone()
         connection.commit()
-        if row and row[0] == seen and kept:
+        if row and row[0] == seen:
             return
-        mark = kept.decode() if kept else uuid.uuid4().hex
-        if not kept:
-            redis.set(key, mark)
-            seen = f"{mark}|{seen.split('|', 1)[1]}"
-        resent = outbox.resend_all(connection)
+        # One relay acts on a change, the others wait for it here and find nothing left to do.
         cursor.execute(
-            "INSERT INTO fleet_settings (name, value) VALUES (%s, %s)"
-            " ON DUPLICATE KEY UPDATE value = VALUES(value), updated_at = UTC_TIMESTAMP(6)",
-            (GENERATION, seen),
+            "INSERT INTO fleet_settings (name, value) VALUES (%s, '')"
+            " ON DUPLICATE KEY UPDATE name = fleet_settings.name",
+            (GENERATION,),
         )
+        cursor.execute("SELECT value FROM fleet_settings WHERE name = %s FOR UPDATE", (GENERATION,))
+        (before,) = cursor.fetchone()
+        if before != seen:
+            resent = outbox.resend_all(connection)
+            cursor.execute(
+                "UPDATE fleet_settings SET value = %s, updated_at = UTC_TIMESTAMP(6)"
+                " WHERE name = %s",
+                (seen, GENERATION),
+            )
+            if before:
+                self._tools.log(
+                    "redis_generation_changed", before=before, now=seen, resent=resent
+                )
         connection.commit()
-        if row:
-            self._tools.log("redis_generation_changed", before=row[0], now=seen, resent=resent)
+
+    def _redis_identity(self) -> str:
+        """Our mark, the run and the replication history: each is lost with what Redis held."""
+        redis = self._redis_client()
+        key = f"{self._tools.prefix}fleet:generation"
+        mark: Any = redis.get(key)
+        if mark is None:
+            # Producers lost their number of partitions as well.
+            redis.set(f"{self._tools.prefix}fleet:{PARTITIONS}", self._tools.partitions, nx=True)
+            redis.set(key, uuid.uuid4().hex, nx=True)
+            mark = redis.get(key)
+        if mark is None:
+            raise Unavailable(f"{key} does not stay in Redis: is it evicting keys?")
+        server: Any = redis.info("server")
+        replication: Any = redis.info("replication")
+        return f"{mark.decode()}|{server.get('run_id')}|{replication.get('master_replid')}"
 
     def _sweep(self) -> None:
         """Send again what a stream was read past without its being confirmed."""
@@ -234,6 +247,7 @@ class Relay:
             lost = [row[0] for row in cursor.fetchall()]
             if lost:
                 outbox.give_back(connection, lost)
+                connection.commit()  # no row stays locked while Redis is asked for the next
                 self._tools.log(
                     "undelivered_sent_again", stream=stream, partition=number, rows=len(lost)
                 )

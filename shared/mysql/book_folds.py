@@ -264,8 +264,8 @@ def restate(rows: Rows, daily: Daily, keys: Iterable[PositionKey], limit_fills: 
 
 
 def _set_aside(rows: Rows, position: Position, overflow: AmountOverflow) -> None:
-    """One position that no column can hold must not stop the others: it stays marked as waiting, with
-    a break that says why, and is tried again when another of its fills comes late or changes.
+    """One position that no column can hold must not stop the others: it stays marked as waiting,
+    with a break that says why, and is tried again when another of its fills is late or changes.
     """
     write_positions(rows, [position._replace(restating_fills=0)])
     identity = position_identity(*position.key)

@@ -19,6 +19,7 @@ KEYS_PER_SELECT = 500  # from 1,000 on MariaDB turns IN into a subquery and leav
 # Nothing in here can end a literal or begin an escape, in any SQL mode; the connection speaks
 # utf8mb4.
 _NEEDS_ESCAPE = re.compile(r"['\\\x00-\x1f\x7f]").search
+_SHORT_TEXT = 128  # the longest identity
 
 Row = Sequence[Any]
 
@@ -27,15 +28,11 @@ class Rows:
     """Writes and reads sets of rows over one connection. Runs in the caller's transaction."""
 
     def __init__(self, connection: Any) -> None:
-        self._connection = connection
         self._cursor = connection.cursor()
-        self._texts: dict[
-            str, str
-        ] = {}  # literals of one transaction: most texts come several times
         self._literals: dict[type, Callable[[Any], str]] = {
             int: str,
             bool: lambda flag: "1" if flag else "0",
-            str: self._text,
+            str: _text_literals(connection),
             bytes: lambda raw: f"x'{raw.hex()}'",
             Decimal: _decimal,
             type(None): lambda _: "NULL",
@@ -72,15 +69,25 @@ class Rows:
         if texts:
             yield head + ",".join(texts) + tail
 
-    def _text(self, text: str) -> str:
-        literal = self._texts.get(text)
-        if literal is None:
+
+def _text_literals(connection: Any) -> Callable[[str], str]:
+    """Text to literal. Remembers short texts, most of which come several times in a transaction. No
+    method of Rows: a reference cycle would keep a transaction's texts until the collector comes by.
+    """
+    known: dict[str, str] = {}
+
+    def literal(text: str) -> str:
+        found = known.get(text)
+        if found is None:
             if _NEEDS_ESCAPE(text) is None:
-                literal = f"'{text}'"
+                found = f"'{text}'"
             else:
-                literal = self._connection.string_literal(text.encode()).decode()
-            self._texts[text] = literal
-        return literal
+                found = str(connection.string_literal(text.encode()), "utf-8")
+            if len(text) <= _SHORT_TEXT:
+                known[text] = found
+        return found
+
+    return literal
 
 
 def _decimal(amount: Decimal) -> str:

@@ -28,6 +28,7 @@ class Offset(NamedTuple):
 
     last_id: str
     last_event_id: bytes | None
+    entries_read: int
     epoch: int
     crashes: int
     suspect_id: str | None
@@ -94,9 +95,14 @@ class Offsets:
         """How long this session waits for a row from now on."""
         self._cursor.execute("SET SESSION innodb_lock_wait_timeout = %s", (seconds,))
 
+    def end_when_silent(self, seconds: int) -> None:
+        """The server ends this session, and with it its locks, when it says nothing for so long."""
+        self._cursor.execute("SET SESSION wait_timeout = %s", (seconds,))
+
     def take(self, stream: str, partition: int, owner: str) -> Offset:
         """Raise the epoch; the caller owns the partition when this commits."""
-        self._cursor.execute(SQL["take"], (owner, self._consumer, stream, partition))
+        words = (owner, owner, owner, self._consumer, stream, partition)
+        self._cursor.execute(SQL["take"], words)
         offset = self.read(stream, partition)
         if offset is None:
             raise Fenced(f"fleet_offsets has no row for {stream}:{partition}; run `fleet migrate`")
@@ -145,6 +151,14 @@ class Offsets:
             SQL["rewind"], (entries_read, self._consumer, stream, partition, epoch)
         )
         return bool(moved == 1)
+
+    def recount(
+        self, stream: str, partition: int, epoch: int, last_id: str, entries_read: int
+    ) -> None:
+        """Correct the counter behind the lag, for an offset that stands at its stream's end."""
+        self._cursor.execute(
+            SQL["recount"], (entries_read, self._consumer, stream, partition, epoch, last_id)
+        )
 
     def suspect(self, stream: str, partition: int, epoch: int, entry_id: str) -> None:
         """Note the entry that is about to be tried alone."""

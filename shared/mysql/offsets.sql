@@ -10,9 +10,11 @@ WHERE consumer = %s AND stream = %s AND partition_no = %s
 
 -- name: take
 -- Take over: from here on every commit of an older epoch matches no row.
+-- A crash is another owner that said no goodbye; one that lost its lease and came back is none.
 UPDATE fleet_offsets
 SET epoch = epoch + 1,
-    crashes = crashes + (owner IS NOT NULL),
+    crashes = crashes + (owner IS NOT NULL AND owner <> %s),
+    suspect_tries = suspect_tries + (suspect_id IS NOT NULL AND owner IS NOT NULL AND owner <> %s),
     owner = %s,
     owner_session = CONNECTION_ID(),
     updated_at = UTC_TIMESTAMP(6)
@@ -22,13 +24,13 @@ WHERE consumer = %s AND stream = %s AND partition_no = %s
 SELECT stream, partition_no, epoch, halted_reason FROM fleet_offsets WHERE consumer = %s
 
 -- name: read
-SELECT last_id, last_event_id, epoch, crashes, suspect_id, suspect_tries, handler_failures, halted_reason
+SELECT last_id, last_event_id, entries_read, epoch, crashes, suspect_id, suspect_tries, handler_failures, halted_reason
 FROM fleet_offsets
 WHERE consumer = %s AND stream = %s AND partition_no = %s
 
 -- name: read_locked
 -- Waits for a transaction of ours whose COMMIT lost its reply, then says what became of it.
-SELECT last_id, last_event_id, epoch, crashes, suspect_id, suspect_tries, handler_failures, halted_reason
+SELECT last_id, last_event_id, entries_read, epoch, crashes, suspect_id, suspect_tries, handler_failures, halted_reason
 FROM fleet_offsets
 WHERE consumer = %s AND stream = %s AND partition_no = %s
 FOR UPDATE
@@ -63,10 +65,15 @@ SET epoch = epoch + 1,
     updated_at = UTC_TIMESTAMP(6)
 WHERE stream = %s AND partition_no = %s
 
+-- name: recount
+-- The stream was made anew without our noticing: at its end the counter is the stream's own.
+UPDATE fleet_offsets SET entries_read = %s
+WHERE consumer = %s AND stream = %s AND partition_no = %s AND epoch = %s AND last_id = %s
+
 -- name: suspect
--- Remember, before it is tried, the entry that may have killed the process.
+-- Remember, before it is tried, the entry that may kill the process; a successor counts.
 UPDATE fleet_offsets
-SET suspect_tries = IF(suspect_id <=> %s, suspect_tries + 1, 1), suspect_id = %s
+SET suspect_tries = IF(suspect_id <=> %s, suspect_tries, 0), suspect_id = %s
 WHERE consumer = %s AND stream = %s AND partition_no = %s AND epoch = %s
 
 -- name: count_failure

@@ -39,8 +39,11 @@ def park(connection: Any, events: Sequence[ParkedEvent]) -> None:
     is counted there and not parked twice.
     """
     cursor = connection.cursor()
-    fresh = [event for event in events if not _parked_before(cursor, event)]
-    cursor.executemany(SQL["park"], [_row(event) for event in fresh])
+    fresh = []
+    for event in events:  # one by one: the same event may stand twice in a batch
+        if not _parked_before(cursor, event):
+            cursor.execute(SQL["park"], _row(event))
+            fresh.append(event)
     accounts = sorted({event.account_id for event in fresh if event.account_id is not None})
     cursor.executemany(SQL["mark_incomplete"], [(account,) for account in accounts])
 

@@ -8,8 +8,8 @@ import sys
 from typing import Any
 
 from faststream import FastStream
-from faststream.redis import BinaryMessageFormatV1, RedisBroker, StreamSub
-from faststream.redis.message import RedisBatchStreamMessage
+from faststream.redis import RedisBroker, StreamSub
+from faststream.redis.annotations import RedisBatchStreamMessage
 
 from shared.mysql.connection import connect
 from shared.settings import load

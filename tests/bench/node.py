@@ -1,6 +1,6 @@
 """A stream node in a process of its own, as the Celery step runs it, that says how fast it was.
 
-    python -m tests.bench.node --until 20000 [--noop] [--latency]
+    python -m tests.bench.node --until 20000 [--noop] [--latency] [--settle]
 
 Ends after so many entries are committed and prints one JSON line. The rate counts from the end of the
 first commit to the end of the last: start-up and taking partitions are other figures.
@@ -19,7 +19,8 @@ from typing import Any
 
 from shared import telemetry
 from shared.masking import Mask
-from shared.settings import load
+from shared.mysql.connection import connect
+from shared.settings import Settings, load
 from shared.streams.event import Event
 from workers.build import build_reader
 from workers.registry import EVENTS, EventType
@@ -99,6 +100,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--noop", action="store_true")
     parser.add_argument("--latency", action="store_true")
+    parser.add_argument("--settle", action="store_true", help="and until no fold waits")
     parser.add_argument("--lanes", type=int, default=0)
     options = parser.parse_args()
     settings = load("streams")
@@ -116,6 +118,8 @@ def main() -> int:
     if options.latency:
         _say_when_ready(reader)
     ended = watch.done.wait(options.seconds)
+    if options.settle:
+        _wait_for_folds(settings, watch)
     reader.stop()
     thread.join(20)
     print(json.dumps(watch.result()), flush=True)
@@ -124,6 +128,16 @@ def main() -> int:
 
 def _nothing(book: Any, events: Sequence[Event[Any]]) -> None:
     del book, events
+
+
+def _wait_for_folds(settings: Settings, watch: Watch) -> None:
+    connection = connect(settings.mysql)
+    connection.autocommit(on=True)
+    cursor = connection.cursor()
+    while cursor.execute("SELECT 1 FROM fleet_positions WHERE restating_from_ms IS NOT NULL"):
+        time.sleep(0.05)
+    watch.last_at = time.perf_counter()
+    connection.close()
 
 
 def _say_when_ready(reader: Any) -> None:

@@ -102,7 +102,7 @@ def place(name: str = "bench") -> Iterator[Place]:
     try:
         yield here
     finally:
-        connection = connect(here.settings.mysql)
+        connection = connect(here.settings.mysql, read_seconds=300)
         connection.cursor().execute(f"DROP DATABASE IF EXISTS fleet_{mark}")
         connection.close()
         redis = here.redis()

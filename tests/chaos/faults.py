@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, Literal, NamedTuple, Protocol
@@ -20,7 +21,6 @@ import MySQLdb
 from redis import Redis
 from redis.exceptions import RedisError
 
-from shared.errors import Unavailable
 from shared.streams.keys import stream_key
 from shared.streams.lease import LEASE_MS
 from tests.chaos.fleet import Fleet, Member
@@ -32,6 +32,7 @@ from workers.registry import STREAMS
 LEASE_SECONDS = LEASE_MS / 1000
 SERVER_SECONDS = 120
 CUT_BYTES_MOST = 40_000
+QUEUE = "queues:default"  # Laravel's
 ENTRY_IN_TRANSACTION_SECONDS = 3.0
 
 Reach = Literal["ours", "servers", "loss", "ours_loss"]
@@ -43,14 +44,15 @@ class World(Protocol):
     desk: Desk
     fleet: Fleet
     rng: Random
-    emptied: bool  # Redis was emptied altogether: Laravel's own keys are gone as well
+    emptied: bool  # a fault has taken Laravel's own keys as well
 
     def later(self, seconds: float, act: Callable[[], None]) -> None: ...
 
 
 class Fault(NamedTuple):
     """reach: `ours` disturbs nobody else on the servers, `servers` restarts or limits them,
-    `ours_loss` destroys stream data of ours, `loss` data of the whole Redis."""
+    `ours_loss` destroys stream data of ours, `loss` data of the whole Redis.
+    """
 
     name: str
     weight: int
@@ -95,7 +97,7 @@ def stop_in_transaction(world: World) -> None:
                 continue
             member.send(signal.SIGSTOP)
             if _in_transaction(world, connection) is member:
-                world.later(_longer_than_a_lease(world), lambda: member.send(signal.SIGCONT))
+                world.later(_longer_than_a_lease(world), partial(member.send, signal.SIGCONT))
                 return
             member.send(signal.SIGCONT)
 
@@ -235,6 +237,8 @@ def cut_aof(world: World) -> None:
     lost = min(world.rng.randrange(1, CUT_BYTES_MOST), size // 2)
     os.truncate(last, size - lost)
     server_command(world.desk, "start", "redis")
+    with closing(world.desk.redis()) as redis:
+        world.emptied |= not redis.exists(f"{world.desk.prefix}{QUEUE}")
 
 
 def _is_gone(redis: Redis) -> bool:
@@ -306,5 +310,3 @@ FAULTS: Sequence[Fault] = (
     Fault("all our Redis keys deleted", 2, "ours_loss", delete_ours),
     Fault("one stream deleted", 5, "ours_loss", delete_stream),
 )
-
-__all__ = ["FAULTS", "Fault", "Reach", "Unavailable", "World", "give_memory", "server_command"]

@@ -33,7 +33,7 @@ SEND = (
 
 
 class Told(NamedTuple):
-    """One event on its way. partition: where a direct XADD goes. reason: set if it must be parked."""
+    """One event. partition: where a direct XADD goes. reason: why it must be parked, or None."""
 
     line: Line
     direct: bool

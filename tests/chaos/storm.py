@@ -19,14 +19,16 @@ import MySQLdb
 from redis.exceptions import RedisError
 
 from shared.errors import Unavailable
-from tests.chaos.faults import FAULTS, Fault, Reach
+from tests.chaos.faults import FAULTS, QUEUE, Fault, Reach
 from tests.chaos.feed import Feed, laravel_jobs, tell
 from tests.chaos.fleet import Fleet
 from tests.chaos.gates import Gates
 from tests.chaos.verdict import differences, status_of, what_is_left
 from tests.desk import Desk, make_desk
+from tests.waiting import eventually
 
 TICK_SECONDS = 0.05
+START_SECONDS = 30.0
 CALM = (0.6, 2.2)  # seconds between two faults
 
 
@@ -65,7 +67,9 @@ class Outcome:
 def full_plan(seed: int, seconds: float, per_second: int) -> Plan:
     """Even seeds destroy data of Redis, odd ones keep it and send half of the events directly."""
     direct = seed % 2 == 1
-    reaches: set[Reach] = {"ours", "servers"} if direct else {"ours", "servers", "loss", "ours_loss"}
+    reaches: set[Reach] = (
+        {"ours", "servers"} if direct else {"ours", "servers", "loss", "ours_loss"}
+    )
     return Plan(seed, seconds, per_second, reaches, direct)
 
 
@@ -144,10 +148,11 @@ def _run(
     outcome.events = len(told)
     jobs = laravel_jobs(plan.seed)
     with closing(desk.redis()) as redis:
-        redis.rpush(f"{desk.prefix}queues:default", *jobs)
+        redis.rpush(f"{desk.prefix}{QUEUE}", *jobs)
     storm = Storm(plan, desk, fleet)
     feed = Feed(desk, told, per_second=len(told) / plan.seconds)
     fleet.up()
+    eventually(lambda: _is_owned(desk), START_SECONDS)
     feed.start()
     try:
         storm.blow(outcome.struck)
@@ -155,7 +160,7 @@ def _run(
         storm.heal()
     say(f"  storm over: {sum(outcome.struck.values())} faults, {feed.sent:,} of {len(told):,} sent")
     healed = time.monotonic()
-    left = _drain(desk, feed, healed + plan.drain_seconds)
+    left = _drain(desk, feed, healed + plan.drain_seconds, say)
     outcome.recovery_seconds = time.monotonic() - healed
     outcome.repeated = feed.repeated
     if feed.failure:
@@ -166,8 +171,14 @@ def _run(
     _note(desk, fleet, outcome)
 
 
-def _drain(desk: Desk, feed: Feed, limit: float) -> list[str]:
+def _is_owned(desk: Desk) -> bool:
+    partitions = status_of(desk).partitions
+    return bool(partitions) and all(one.epoch for one in partitions)
+
+
+def _drain(desk: Desk, feed: Feed, limit: float, say: Callable[[str], None]) -> list[str]:
     """Wait until everything is booked; what is left when the time is over."""
+    told = time.monotonic()
     while True:
         left = ["the producer"] if feed.is_alive() else []
         try:
@@ -176,6 +187,9 @@ def _drain(desk: Desk, feed: Feed, limit: float) -> list[str]:
             left.append(f"servers do not answer: {error}")
         if not left or time.monotonic() > limit:
             return left
+        if time.monotonic() > told + 2:
+            told = time.monotonic()
+            say(f"  waiting for {', '.join(left)}")
         time.sleep(TICK_SECONDS * 4)
 
 

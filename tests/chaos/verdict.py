@@ -1,4 +1,4 @@
-"""The end of a storm: is everything there, once, to the last digit? Truth comes from the feed alone."""
+"""The end of a storm: is everything there, once, to the last digit? Truth is the feed alone."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from redis import Redis
 from deploy.desk import oracle
 from shared.streams.keys import stream_key
 from shared.streams.log import id_pair
+from tests.chaos.faults import QUEUE
 from tests.chaos.feed import Told
 from tests.desk import Desk
 from workers.registry import STREAMS
@@ -126,7 +127,7 @@ def _accounts(connection: Any, told: Sequence[Told]) -> list[str]:
 
 
 def _queue(redis: Redis, prefix: str, jobs: Sequence[bytes] | None) -> list[str]:
-    stored: Any = redis.lrange(f"{prefix}queues:default", 0, -1)
+    stored: Any = redis.lrange(f"{prefix}{QUEUE}", 0, -1)
     if jobs is None:
         return [] if not stored else ["Laravel's queue has jobs after a FLUSHALL"]
     return [] if stored == list(jobs) else [f"Laravel's queue: {len(stored)} of {len(jobs)} jobs"]

@@ -183,7 +183,7 @@ def test_shuffled_doubled_and_split_delivery_ends_in_the_same_rows(
     mysql_schema: Any, clear: Callable[[], None], seed: int
 ) -> None:
     draw = random.Random(seed)
-    originals = trades(seed, draw.choice([10, 80, 160]))
+    originals = trades(seed, draw.choice([10, 60, 100]))
     told = [one for fill in originals for one in (fill, *retold(draw, fill))]
     ordered = deliver(mysql_schema, [told])
     assert_as_expected(mysql_schema, told)
@@ -392,8 +392,8 @@ def test_a_valid_fill_supersedes_the_parked_one_and_completes_the_account(
     cursor.execute("INSERT INTO fleet_account_state (account_id, incomplete) VALUES (1, 1), (2, 1)")
     parked = (
         "INSERT INTO fleet_parked (stream, partition_no, entry_id, event_key, type, event_id,"
-        " fields, data, account_id, identity, reason, error) VALUES ('orders', 0, %s, '', '', '', '[]', '',"
-        " %s, %s, 'malformed', '')"
+        " fields, data, account_id, identity, reason, error)"
+        " VALUES ('orders', 0, %s, '', '', '', '[]', '', %s, %s, 'malformed', '')"
     )
     cursor.execute(parked, ("1-0", 1, fill_identity(*told[:5])))
     cursor.execute(parked, ("2-0", 2, fill_identity(2, *told[1:5])))
