@@ -153,7 +153,7 @@ class World:
 
     def parked(self) -> list[tuple[str, str]]:
         """(entry id, reason) of open events."""
-        return self.rows(  # type: ignore[return-value]
+        return self.rows(
             "SELECT entry_id, reason FROM fleet_parked WHERE resolution IS NULL"
             " ORDER BY parked_at, entry_id"
         )

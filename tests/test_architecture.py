@@ -1,8 +1,9 @@
-"""Rules of the tree that no linter knows: who may import whom, sizes, amounts, and tables in step."""
+"""Rules of the tree that no linter knows: imports, sizes, amounts, and tables in step."""
 
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,13 @@ OURS = ("shared", "workers", "deploy", "tests")
 FUNCTION_LINES = 70
 MODULE_LINES = 400
 
-NEUTRAL = {"shared.errors", "shared.settings", "shared.telemetry", "shared.endpoints", "shared.ledger"}
+NEUTRAL = {
+    "shared.errors",
+    "shared.settings",
+    "shared.telemetry",
+    "shared.endpoints",
+    "shared.ledger",
+}
 """What a part of `shared` may use beside itself."""
 PARTS = ("streams", "mysql", "timescale", "exchanges", "laravel", "cdc")
 IO_MODULES = {
@@ -36,6 +43,7 @@ def name_of(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
+@functools.cache
 def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
@@ -168,7 +176,10 @@ def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
 
 def test_no_float_and_no_bare_round_near_money() -> None:
     wrong = []
-    for path in [*sources("shared/ledger", "workers/events"), *(ROOT / "shared/mysql").glob("book*.py")]:
+    for path in [
+        *sources("shared/ledger", "workers/events"),
+        *(ROOT / "shared/mysql").glob("book*.py"),
+    ]:
         wrong += [
             f"{name_of(path)}:{call.lineno} {name}()"
             for name, call in calls(path)
@@ -241,7 +252,9 @@ def test_every_event_file_has_a_row_and_every_row_a_file() -> None:
     files = {
         path.stem
         for path in sources("workers/events")
-        if any(isinstance(node, ast.ClassDef) and node.name == "Model" for node in tree_of(path).body)
+        if any(
+            isinstance(node, ast.ClassDef) and node.name == "Model" for node in tree_of(path).body
+        )
         or re.search(r"^Model\b", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
     rows = {row.apply.__module__.rsplit(".", 1)[1] for row in EVENTS.values()}
@@ -257,7 +270,8 @@ def test_every_statement_in_a_sql_file_is_used() -> None:
     python = "\n".join(path.read_text(encoding="utf-8") for path in sources("shared", "workers"))
     unused = [
         f"{path.name}: {name}"
-        for path in sorted((ROOT / "shared").rglob("*.sql"))
+        for folder in ("shared", "workers")
+        for path in sorted((ROOT / folder).rglob("*.sql"))
         for name in load(path)
         if f'SQL["{name}"]' not in python and f'_SQL["{name}"]' not in python
     ]

@@ -330,6 +330,8 @@ class Lane:
             trace = "".join(traceback.format_exception(error))
             self._tools.log("fold_failed", error=self.last_error, trace=trace)
             return False
+        if not more:
+            self._next_restate = time.monotonic() + self._bounds.refold_look_seconds
         return more
 
     def _pause(self, away: Unavailable) -> None:

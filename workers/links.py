@@ -37,6 +37,7 @@ class Bounds:
     silent_seconds: int = 60  # a sleeper's row locks go after this; a batch is never so long silent
     pause_seconds: float = 0.05
     pause_seconds_most: float = 2.0
+    refold_look_seconds: float = 0.1  # waiting folds are looked for this often
     refold_again_seconds: float = 60.0  # after a fold of late fills that failed for a bug
 
 

@@ -72,7 +72,7 @@ class Keeper(threading.Thread):
         self._stopping.set()
 
     def _beat(self) -> None:
-        # Leases first: at its memory limit Redis still renews them, but takes no announcement.
+        # Leases first: whatever becomes of the announcement, what is held stays held.
         with self._lock:
             held = set(self._held)
         lost = self._leases.renew(held)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from redis import Redis
 
 from shared.errors import SettingsError
+from shared.mysql.queries import load
+
+SQL = load(Path(__file__).with_name("partitions.sql"))
 
 NAME = "partitions"
+"""Of the setting in MySQL, and of its copy for producers: `{prefix}fleet:partitions`."""
 _NUMBER = re.compile(rb":([0-9]{1,9})\}$")
 
 
@@ -20,12 +25,8 @@ def settle_partitions(connection: Any, redis: Redis, prefix: str, configured: in
     Redis lost it.
     """
     cursor = connection.cursor()
-    cursor.execute(
-        "INSERT INTO fleet_settings (name, value) VALUES (%s, %s)"
-        " ON DUPLICATE KEY UPDATE name = fleet_settings.name",
-        (NAME, str(configured)),
-    )
-    cursor.execute("SELECT value FROM fleet_settings WHERE name = %s", (NAME,))
+    cursor.execute(SQL["settle"], (str(configured),))
+    cursor.execute(SQL["settled"])
     stored = int(cursor.fetchone()[0])
     connection.commit()
     if stored != configured:
@@ -33,7 +34,7 @@ def settle_partitions(connection: Any, redis: Redis, prefix: str, configured: in
             f"FLEET_PARTITIONS is {configured}, but the streams were made with {stored}: "
             f"set FLEET_PARTITIONS={stored}"
         )
-    key = f"{prefix}fleet:partitions"
+    key = f"{prefix}fleet:{NAME}"
     published: Any = redis.get(key)
     if published is None:
         redis.set(key, stored)

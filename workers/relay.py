@@ -20,6 +20,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import MySQLdb
@@ -31,6 +32,7 @@ from shared.mysql import outbox
 from shared.mysql.connection import classify
 from shared.mysql.outbox import OutboxRow
 from shared.mysql.parked import ParkedEvent, park
+from shared.mysql.queries import load
 from shared.streams.assignment import PartitionId
 from shared.streams.keys import partition_of, stream_key
 from shared.streams.log import START, Entry, id_pair
@@ -38,7 +40,7 @@ from workers import http
 from workers.batch import parked_event
 from workers.partitions import NAME as PARTITIONS
 
-GENERATION = "redis_generation"
+SQL = load(Path(__file__).with_name("relay.sql"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,26 +182,18 @@ class Relay:
         seen = self._redis_identity()
         connection = self._mysql()
         cursor = connection.cursor()
-        cursor.execute("SELECT value FROM fleet_settings WHERE name = %s", (GENERATION,))
+        cursor.execute(SQL["generation"])
         row = cursor.fetchone()
         connection.commit()
         if row and row[0] == seen:
             return
         # One relay acts on a change, the others wait for it here and find nothing left to do.
-        cursor.execute(
-            "INSERT INTO fleet_settings (name, value) VALUES (%s, '')"
-            " ON DUPLICATE KEY UPDATE name = fleet_settings.name",
-            (GENERATION,),
-        )
-        cursor.execute("SELECT value FROM fleet_settings WHERE name = %s FOR UPDATE", (GENERATION,))
+        cursor.execute(SQL["ensure_generation"])
+        cursor.execute(SQL["lock_generation"])
         (before,) = cursor.fetchone()
         if before != seen:
             resent = outbox.resend_all(connection)
-            cursor.execute(
-                "UPDATE fleet_settings SET value = %s, updated_at = UTC_TIMESTAMP(6)"
-                " WHERE name = %s",
-                (seen, GENERATION),
-            )
+            cursor.execute(SQL["set_generation"], (seen,))
             if before:
                 self._tools.log(
                     "redis_generation_changed", before=before, now=seen, resent=resent
@@ -229,19 +223,12 @@ class Relay:
         cursor.execute(outbox.SQL["unconfirmed"], (self._tools.bounds.sweep_age_seconds,))
         for stream, number, _, _ in cursor.fetchall():
             unread_ms = self._oldest_unread_ms(cursor, stream, number)
-            cursor.execute(
-                "SELECT UTC_TIMESTAMP(6) - INTERVAL %s SECOND",
-                (self._tools.bounds.sweep_age_seconds,),
-            )
-            (young,) = cursor.fetchone()
+            age = self._tools.bounds.sweep_age_seconds
             if unread_ms is None:
-                before = young
+                cursor.execute(SQL["young"], (age,))
             else:
-                cursor.execute(
-                    "SELECT LEAST(%s, FROM_UNIXTIME(%s / 1000) - INTERVAL %s SECOND)",
-                    (young, unread_ms, self._tools.bounds.sweep_age_seconds),
-                )
-                (before,) = cursor.fetchone()
+                cursor.execute(SQL["delivered_before"], (age, unread_ms, age))
+            (before,) = cursor.fetchone()
             limit = self._tools.bounds.rows
             cursor.execute(outbox.SQL["undelivered"], (stream, number, before, limit))
             lost = [row[0] for row in cursor.fetchall()]
@@ -255,11 +242,7 @@ class Relay:
 
     def _oldest_unread_ms(self, cursor: Any, stream: str, number: int) -> int | None:
         """Time part of the first entry the sink has not read; None when it has read them all."""
-        cursor.execute(
-            "SELECT last_id FROM fleet_offsets"
-            " WHERE consumer = %s AND stream = %s AND partition_no = %s",
-            (self._tools.consumer, stream, number),
-        )
+        cursor.execute(SQL["offset"], (self._tools.consumer, stream, number))
         row = cursor.fetchone()
         last_id = row[0] if row else START
         key = stream_key(self._tools.prefix, stream, number)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from redis import Redis
 
 from shared.mysql import outbox
+from shared.mysql.queries import load
 from shared.streams.keys import stream_key
 from shared.streams.log import START, id_pair
+
+SQL = load(Path(__file__).with_name("retention.sql"))
 
 PRUNE_ROWS = 5_000
 PRUNE_TURNS = 200
@@ -58,10 +62,7 @@ def trim_streams(
 def slowest_offsets(connection: Any, streams: Sequence[str]) -> dict[tuple[str, int], str]:
     """Per partition the offset of the consumer that is furthest behind."""
     cursor = connection.cursor()
-    cursor.execute(
-        "SELECT stream, partition_no, last_id FROM fleet_offsets WHERE stream IN %s",
-        (tuple(streams),),
-    )
+    cursor.execute(SQL["offsets"], (tuple(streams),))
     slowest: dict[tuple[str, int], str] = {}
     for stream, number, last_id in cursor.fetchall():
         known = slowest.get((stream, number), last_id)
@@ -85,10 +86,7 @@ def prune_outbox(connection: Any, retention_seconds: int) -> int:
 def refresh_mirrors(redis: Redis, connection: Any, prefix: str, consumer: str) -> int:
     """Mirror offsets as consumer groups, so that standard tools see the lag. We read none."""
     cursor = connection.cursor()
-    cursor.execute(
-        "SELECT stream, partition_no, last_id, entries_read FROM fleet_offsets WHERE consumer = %s",
-        (consumer,),
-    )
+    cursor.execute(SQL["progress"], (consumer,))
     rows = cursor.fetchall()
     connection.commit()
     pipe = redis.pipeline(transaction=False)

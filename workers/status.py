@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from redis import Redis
 
+from shared.mysql.queries import load
 from shared.streams.keys import stream_key
 from workers.relay import streams_bytes
+
+SQL = load(Path(__file__).with_name("status.sql"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,28 +63,15 @@ def collect(
     *,
     budget_bytes: int | None,
 ) -> Status:
-    """Read everything once. Three statements in MySQL, three round trips to Redis."""
+    """Read everything once. Four statements in MySQL, three round trips to Redis."""
     cursor = connection.cursor()
-    cursor.execute(
-        "SELECT o.consumer, o.stream, o.partition_no, o.owner, o.epoch, o.last_id, o.entries_read,"
-        " o.halted_reason, COALESCE(p.parked, 0)"
-        " FROM fleet_offsets o LEFT JOIN (SELECT stream, partition_no, COUNT(*) AS parked"
-        " FROM fleet_parked WHERE resolution IS NULL GROUP BY stream, partition_no) p"
-        " ON p.stream = o.stream AND p.partition_no = o.partition_no"
-        " ORDER BY o.consumer, o.stream, o.partition_no"
-    )
+    cursor.execute(SQL["partitions"])
     rows = cursor.fetchall()
-    cursor.execute(
-        "SELECT reason, COUNT(*) FROM fleet_parked WHERE resolution IS NULL GROUP BY reason"
-    )
+    cursor.execute(SQL["parked"])
     parked = dict(cursor.fetchall())
-    cursor.execute(
-        "SELECT COALESCE(SUM(state = 0), 0), COALESCE(SUM(state = 1), 0),"
-        " COALESCE(TIMESTAMPDIFF(MICROSECOND, MIN(created_at), UTC_TIMESTAMP(6)), 0)"
-        " FROM fleet_outbox WHERE state < 2"
-    )
+    cursor.execute(SQL["outbox"])
     waiting, unconfirmed, oldest_micros = cursor.fetchone()
-    cursor.execute("SELECT COUNT(*) FROM fleet_positions WHERE restating_from_ms IS NOT NULL")
+    cursor.execute(SQL["restating"])
     (restating,) = cursor.fetchone()
     connection.commit()
     return Status(

@@ -38,8 +38,9 @@ SEED = 7
 DRAIN_SECONDS = 300
 LOOK_SECONDS = 0.5
 USERS_SHOWN = 10
+WIDTH = 160
 ROOT = Path(__file__).parents[2]
-console = Console()
+console = Console(soft_wrap=True)
 
 
 def main() -> int:
@@ -202,7 +203,8 @@ def _show_users(connection: Any, books: oracle.Books) -> None:
             str(account), asset, *(_short(one) for one in row),
             "ties" if pnl == second else "DIFFERS",
         )
-    console.print(table)
+    # A pipe has no width of its own, and a cut figure would prove nothing.
+    Console(width=None if console.is_terminal else WIDTH).print(table)
 
 
 def _short(amount: Decimal) -> str:

@@ -18,6 +18,12 @@ KEY_BYTES = 1024
 
 ERROR_CHARACTERS = 2048
 
+KEPT_BYTES = 4 * 1024 * 1024
+"""Larger entries are kept in part: MariaDB's default max_allowed_packet is 16 MiB, escaping may
+double a value, and a statement that no server takes would stop the whole partition for ever."""
+CUT_PARTS = 64
+CUT_BYTES = KEPT_BYTES // CUT_PARTS
+
 
 class ParkedEvent(NamedTuple):
     """One entry that is set aside. fields: name, value, name, value ... as Redis gave them."""
@@ -40,12 +46,22 @@ def park(connection: Any, events: Sequence[ParkedEvent]) -> None:
     """
     cursor = connection.cursor()
     fresh = []
-    for event in events:  # one by one: the same event may stand twice in a batch
+    for event in map(_kept, events):  # one by one: the same event may stand twice in a batch
         if not _parked_before(cursor, event):
             cursor.execute(SQL["park"], _row(event))
             fresh.append(event)
     accounts = sorted({event.account_id for event in fresh if event.account_id is not None})
     cursor.executemany(SQL["mark_incomplete"], [(account,) for account in accounts])
+
+
+def _kept(event: ParkedEvent) -> ParkedEvent:
+    """The event as any server takes it; where that is less than came, its error says so."""
+    size = sum(map(len, event.fields))
+    if size <= KEPT_BYTES:
+        return event
+    fields = [part[:CUT_BYTES] for part in event.fields[:CUT_PARTS]]
+    note = f"only the beginning of this entry's {size} bytes is kept"
+    return event._replace(fields=fields, error=f"{note}; {event.error}")
 
 
 def _parked_before(cursor: Any, event: ParkedEvent) -> bool:

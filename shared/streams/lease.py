@@ -8,7 +8,7 @@ Keys (the lease shares its stream's hash tag, so both stand in one cluster slot)
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shared.streams.assignment import PartitionId
 from shared.streams.keys import stream_key
@@ -22,15 +22,26 @@ LEASE_MS = 5_000
 BEAT_SECONDS = 0.4
 """Pause between heartbeats: a released or expired lease is seen well within a second."""
 
+_AT_THE_LIMIT_TOO = "#!lua flags=allow-oom\n"
+"""Redis at its memory limit refuses every SET: then nobody could take over from a node that died,
+nothing would be read, and nothing trimmed. A lease is some hundred bytes. Redis 7 and Valkey 7."""
+
 _RENEW = (
     "if redis.call('GET',KEYS[1])==ARGV[1] then return redis.call('PEXPIRE',KEYS[1],ARGV[2]) end "
     "return 0"
 )
-_ACQUIRE = (
+_ACQUIRE = _AT_THE_LIMIT_TOO + (
     "local owner=redis.call('GET',KEYS[1]) "
     "if owner==ARGV[1] then return redis.call('PEXPIRE',KEYS[1],ARGV[2]) end "
     "if owner then return 0 end "
     "redis.call('SET',KEYS[1],ARGV[1],'PX',ARGV[2]) return 1"
+)
+_ANNOUNCE = _AT_THE_LIMIT_TOO + (
+    "local now=redis.call('TIME') "
+    "local ms=now[1]*1000+math.floor(now[2]/1000) "
+    "redis.call('ZADD',KEYS[1],string.format('%.0f',ms),ARGV[1]) "
+    "redis.call('ZREMRANGEBYSCORE',KEYS[1],'-inf',string.format('%.0f',ms-ARGV[2])) "
+    "return redis.call('ZRANGE',KEYS[1],0,-1)"
 )
 _RELEASE = (
     "if redis.call('GET',KEYS[1])==ARGV[1] then return redis.call('DEL',KEYS[1]) end return 0"
@@ -53,13 +64,8 @@ class Leases:
 
     def announce(self) -> list[str]:
         """Say that this node lives; forget the silent; return the live nodes."""
-        seconds, micros = self._redis.time()
-        now_ms = seconds * 1000 + micros // 1000
-        pipe = self._redis.pipeline(transaction=False)
-        pipe.zadd(self._members, {self._node: now_ms})
-        pipe.zremrangebyscore(self._members, "-inf", now_ms - LEASE_MS)
-        pipe.zrange(self._members, 0, -1)
-        return [member.decode() for member in pipe.execute()[2]]
+        members: Any = self._redis.eval(_ANNOUNCE, 1, self._members, self._node, LEASE_MS)
+        return [member.decode() for member in members]
 
     def renew(self, partitions: Iterable[PartitionId]) -> set[PartitionId]:
         """Extend what is held; return what turned out to be lost."""

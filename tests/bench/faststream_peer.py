@@ -1,4 +1,4 @@
-"""The peer with a FastStream batch subscriber: `python -m tests.bench.faststream_peer KEY BATCH`."""
+"""The peer with a FastStream batch subscriber: `-m tests.bench.faststream_peer KEY BATCH`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def main() -> None:
     settings = load("streams")
     connection = connect(settings.mysql)
     url = settings.streams_redis.url().get_secret_value()
-    broker = RedisBroker(url, logger=None, log_level=logging.ERROR)
+    quiet: Any = None
+    broker = RedisBroker(url, logger=quiet, log_level=logging.ERROR)
     stream = StreamSub(
         key, group="bench", consumer="one", batch=True, max_records=batch, last_id="0",
         polling_interval=100,

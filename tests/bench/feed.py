@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import orjson
 from redis import Redis
 
 from deploy.desk.market import Market
@@ -19,19 +20,37 @@ class Fed(NamedTuple):
 
     stream: str
     partition: int
-    fields: dict[bytes | str, bytes | str]
+    fields: dict[str, str]
 
 
-def fills(count: int, *, accounts: int = 1_000, partitions: int = 32, seed: int = 7) -> list[Fed]:
-    """`count` order.filled.1 of so many accounts, in the order in which they were executed."""
+def fills(
+    count: int,
+    *,
+    accounts: int = 1_000,
+    partitions: int = 32,
+    seed: int = 7,
+    from_trade: int = 0,
+    from_ms: int = 0,
+) -> list[Fed]:
+    """`count` order.filled.1 of so many accounts, in the order in which they were executed.
+
+    from_trade, from_ms: added to trade and order ids and to times, for another lot of fills.
+    """
     fed = []
     for line in Market(seed, accounts).lines(count):
-        if line.type == "order.filled.1":
-            fields: dict[bytes | str, bytes | str] = {
-                "type": line.type, "key": line.key, "id": line.id, "ts_us": line.ts_us,
-                "data": line.data,
-            }  # fmt: skip
-            fed.append(Fed("orders", partition_of(line.key, partitions), fields))
+        if line.type != "order.filled.1":
+            continue
+        data, ts_us = line.data, line.ts_us
+        if from_trade or from_ms:
+            told = orjson.loads(data)
+            told["trade_id"] = str(int(told["trade_id"]) + from_trade)
+            told["order_id"] = f"{told['order_id']}-{from_trade}"
+            told["executed_at_ms"] += from_ms
+            data, ts_us = orjson.dumps(told).decode(), str(told["executed_at_ms"] * 1000)
+        fields = {
+            "type": line.type, "key": line.key, "id": line.id, "ts_us": ts_us, "data": data,
+        }  # fmt: skip
+        fed.append(Fed("orders", partition_of(line.key, partitions), fields))
     return fed
 
 
@@ -44,11 +63,12 @@ def of_one_account(count: int, *, partitions: int = 32) -> list[Fed]:
             "account_id": 1, "venue": "desk", "product": "linear", "instrument": "BTCUSDT",
             "position_side": "net", "trade_id": str(number + 1), "order_id": f"o{number // 3}",
             "side": "buy" if (number * 7) % 5 < 3 else "sell",
-            "qty": f"0.{number % 997 + 1:03d}", "price": f"{64_000 + number % 331}.{number % 89:02d}",
+            "qty": f"0.{number % 997 + 1:03d}",
+            "price": f"{64_000 + number % 331}.{number % 89:02d}",
             "fee": f"0.{number % 83:04d}", "fee_asset": "USDT", "settle_asset": "USDT",
             "executed_at_ms": start + number * step, "source": "sync",
         }  # fmt: skip
-        fields: dict[bytes | str, bytes | str] = {
+        fields = {
             "type": "order.filled.1", "key": "1", "id": f"one-{number}",
             "ts_us": str((start + number * step) * 1000),
             "data": json.dumps(data, separators=(",", ":")),
@@ -57,11 +77,16 @@ def of_one_account(count: int, *, partitions: int = 32) -> list[Fed]:
     return fed
 
 
+def fields_of(one: Fed) -> dict[Any, Any]:
+    """As redis-py's types want them."""
+    return dict(one.fields)
+
+
 def append(redis: Redis, prefix: str, fed: Iterable[Fed]) -> None:
     """XADD of everything, pipelined."""
     pipe = redis.pipeline(transaction=False)
     for number, one in enumerate(fed, 1):
-        pipe.xadd(stream_key(prefix, one.stream, one.partition), dict(one.fields))
+        pipe.xadd(stream_key(prefix, one.stream, one.partition), fields_of(one))
         if number % PIPELINE == 0:
             pipe.execute()
     pipe.execute()
@@ -71,7 +96,7 @@ def append_to_one(redis: Redis, key: str, fed: Sequence[Fed]) -> None:
     """The same entries on a single stream, for peers that know no partitions."""
     pipe = redis.pipeline(transaction=False)
     for number, one in enumerate(fed, 1):
-        pipe.xadd(key, dict(one.fields))
+        pipe.xadd(key, fields_of(one))
         if number % PIPELINE == 0:
             pipe.execute()
     pipe.execute()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
 from shared.streams.keys import stream_key
-from tests.bench.feed import fills
+from tests.bench.feed import fields_of, fills
 from tests.bench.figures import Figure
 from tests.bench.place import Place
 
@@ -20,9 +19,8 @@ def latency(place: Place, *, seconds: int = 30) -> Figure:
     place.empty()
     count = PER_SECOND * seconds
     fed = fills(count, partitions=place.settings.partitions)
-    process = place.start(
-        ["-m", "tests.bench.node", "--until", str(count), "--latency", "--seconds", str(seconds + 60)]
-    )
+    bounds = ("--until", str(count), "--seconds", str(seconds + 60))
+    process = place.start(["-m", "tests.bench.node", "--latency", *bounds])
     output: Any = process.stdout
     if output.readline().strip() != "ready":
         raise RuntimeError("the node did not become ready")
@@ -35,11 +33,10 @@ def latency(place: Place, *, seconds: int = 30) -> Figure:
         if wait > 0:
             time.sleep(wait)
         late = max(late, -wait)
-        redis.xadd(key, {**one.fields, "ts_us": str(time.time_ns() // 1000)})
-    out, _ = process.communicate(timeout=120)
+        redis.xadd(key, {**fields_of(one), "ts_us": str(time.time_ns() // 1000)})
     redis.close()
     # The first seconds are Python's and MySQL's warming up, not the runtime's steady state.
-    result = json.loads(out.splitlines()[-1])
+    result = place.result(process)
     delays = sorted(result["delays_us"][WARM_SECONDS * PER_SECOND :])
     p50, p99 = (delays[int(len(delays) * share)] / 1000 for share in (0.50, 0.99))
     return Figure(

@@ -2,8 +2,8 @@
 
     python -m tests.bench.node --until 20000 [--noop] [--latency] [--settle]
 
-Ends after so many entries are committed and prints one JSON line. The rate counts from the end of the
-first commit to the end of the last: start-up and taking partitions are other figures.
+Ends after so many entries are committed and prints one JSON line. The rate counts from the end of
+the first commit to the end of the last: start-up and taking partitions are other figures.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from shared.masking import Mask
 from shared.mysql.connection import connect
 from shared.settings import Settings, load
 from shared.streams.event import Event
-from workers.build import build_reader
+from workers.build import LANES, build_reader
 from workers.registry import EVENTS, EventType
 from workers.reporting import BatchReport, observe_batch
 
@@ -101,7 +101,7 @@ def main() -> int:
     parser.add_argument("--noop", action="store_true")
     parser.add_argument("--latency", action="store_true")
     parser.add_argument("--settle", action="store_true", help="and until no fold waits")
-    parser.add_argument("--lanes", type=int, default=0)
+    parser.add_argument("--lanes", type=int, default=LANES)
     options = parser.parse_args()
     settings = load("streams")
     telemetry.start(Mask.of(settings), role="streams")
@@ -111,8 +111,7 @@ def main() -> int:
         table = {name: Nothing(row.stream, row.model, _nothing) for name, row in table.items()}
     if options.latency:
         table = {name: _watched(row, watch) for name, row in table.items()}
-    lanes: dict[str, int] = {"lanes": options.lanes} if options.lanes else {}
-    reader = build_reader(settings, "bench", watch.report, table=table, **lanes)
+    reader = build_reader(settings, "bench", watch.report, table=table, lanes=options.lanes)
     thread = threading.Thread(target=reader.run, daemon=True)
     thread.start()
     if options.latency:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +29,7 @@ class Place(NamedTuple):
     settings: Settings
     environ: dict[str, str]
     servers: dict[str, str]
+    log: Path  # standard error of every process without a log of its own
 
     def redis(self) -> Redis:
         return control_client(self.settings.streams_redis, "fleet-bench")
@@ -62,15 +65,24 @@ class Place(NamedTuple):
         self, arguments: Sequence[str], log: Path | None = None, **variables: str
     ) -> subprocess.Popen[str]:
         """A process of ours; its standard output is a pipe, its log a file."""
-        errors = log.open("ab") if log else subprocess.DEVNULL
-        return subprocess.Popen(
-            [sys.executable, *arguments],
-            cwd=ROOT,
-            env={**self.environ, **variables},
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        )
+        with (log or self.log).open("ab") as errors:
+            return subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=ROOT,
+                env={**self.environ, **variables},
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+
+    def result(self, process: subprocess.Popen[str], seconds: float = 3600) -> dict[str, Any]:
+        """The JSON object that the process prints last. RuntimeError with its log if it failed."""
+        out, _ = process.communicate(timeout=seconds)
+        if process.returncode:
+            log = self.log.read_text(encoding="utf-8", errors="replace")[-3000:]
+            raise RuntimeError(f"{process.args} ended with {process.returncode}: {log}")
+        found: dict[str, Any] = json.loads(out.splitlines()[-1])
+        return found
 
 
 def remove_keys(redis: Redis, prefix: str) -> None:
@@ -97,7 +109,8 @@ def place(name: str = "bench") -> Iterator[Place]:
         "DB_PASSWORD": servers["SERVERS_DB_ROOT_PASSWORD"],
         "PYTHONWARNINGS": "ignore",
     }
-    here = Place(load("streams", environ), environ, servers)
+    log = Path(tempfile.gettempdir()) / f"{mark}.log"
+    here = Place(load("streams", environ), environ, servers, log)
     migrate_mysql(here.settings)
     try:
         yield here
@@ -111,3 +124,4 @@ def place(name: str = "bench") -> Iterator[Place]:
         broker = control_client(here.settings.broker, "fleet-bench")
         remove_keys(broker, prefix)
         broker.close()
+        log.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from tests.bench.feed import append, of_one_account
@@ -34,10 +33,7 @@ def _run(place: Place, events: int, *, backwards: bool) -> dict[str, Any]:
     append(redis, place.settings.prefix, reversed(fed) if backwards else fed)
     del fed
     process = place.start(["-m", "tests.bench.node", "--until", str(events), "--settle"])
-    out, _ = process.communicate(timeout=7200)
-    if process.returncode:
-        raise RuntimeError(f"the node ended with {process.returncode}: {out[-2000:]}")
-    result: dict[str, Any] = json.loads(out.splitlines()[-1])
+    result = place.result(process, 7200)
     result["books"] = _books(place)
     return result
 
@@ -47,8 +43,7 @@ def _books(place: Place) -> list[Any]:
     cursor = connection.cursor()
     found: list[Any] = []
     for sql in (
-        "SELECT qty, cost, avg_entry, realized, fills, last_trade_id, restating_from_ms"
-        " FROM fleet_positions",
+        "SELECT qty, cost, avg_entry, realized, fills, restating_from_ms FROM fleet_positions",
         "SELECT day, asset, realized, fees, fills FROM fleet_pnl_daily ORDER BY day, asset",
         "SELECT day, qty, cost, realized, fills FROM fleet_position_days ORDER BY day",
         "SELECT COUNT(*) FROM fleet_fills",

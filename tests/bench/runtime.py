@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
@@ -24,7 +23,7 @@ def noop(place: Place, *, events: int = 60_000, rounds: int = 3) -> Figure:
     append(redis, place.settings.prefix, fed)
 
     def ours() -> float:
-        return run_node(place, events, "--noop")["rate"]
+        return float(run_node(place, events, "--noop")["rate"])
 
     def peer() -> float:
         return bare_loop(place, events)
@@ -36,17 +35,14 @@ def noop(place: Place, *, events: int = 60_000, rounds: int = 3) -> Figure:
     )  # fmt: skip
 
 
-def run_node(place: Place, until: int, *options: str) -> Any:
+def run_node(place: Place, until: int, *options: str) -> dict[str, Any]:
     """Everything in the streams through a fresh stream node, from the first entry."""
     connection = place.mysql()
     connection.cursor().execute("DELETE FROM fleet_offsets")
     connection.commit()
     connection.close()
     process = place.start(["-m", "tests.bench.node", "--until", str(until), *options])
-    out, _ = process.communicate(timeout=900)
-    if process.returncode:
-        raise RuntimeError(f"the node ended with {process.returncode}: {out[-2000:]}")
-    return json.loads(out.splitlines()[-1])
+    return place.result(process)
 
 
 def bare_loop(place: Place, events: int) -> float:

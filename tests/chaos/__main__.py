@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import secrets
+import signal
 import sys
 import time
 
@@ -28,6 +29,7 @@ SAID = {
 
 def main() -> int:
     options = _parse()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # nothing is left running
     flavour = server_values().get("SERVERS_FLAVOUR")
     if flavour not in {"mariadb", "mysql"}:
         raise SystemExit("storms need servers that can be killed: SERVERS=mariadb or SERVERS=mysql")

@@ -32,8 +32,11 @@ from workers.registry import STREAMS
 LEASE_SECONDS = LEASE_MS / 1000
 SERVER_SECONDS = 120
 CUT_BYTES_MOST = 40_000
+FULL_BYTES = 2**20  # less than Redis uses
 QUEUE = "queues:default"  # Laravel's
-ENTRY_IN_TRANSACTION_SECONDS = 3.0
+CATCH_SECONDS = 3.0
+TAKEOVER_SECONDS = 2.0  # a successor waits one second for the row of a sleeper
+SETTLE_SECONDS = 0.15  # InnoDB shows its transactions as they were up to 0.1 s ago
 
 Reach = Literal["ours", "servers", "loss", "ours_loss"]
 
@@ -51,13 +54,14 @@ class World(Protocol):
 
 class Fault(NamedTuple):
     """reach: `ours` disturbs nobody else on the servers, `servers` restarts or limits them,
-    `ours_loss` destroys stream data of ours, `loss` data of the whole Redis.
+    `ours_loss` destroys stream data of ours, `loss` data of the whole Redis. strike returns False
+    when the fault did not come about.
     """
 
     name: str
     weight: int
     reach: Reach
-    strike: Callable[[World], None]
+    strike: Callable[[World], bool | None]
 
 
 # -- processes -------------------------------------------------------------------------------------
@@ -87,19 +91,23 @@ def stop_relay(world: World) -> None:
     _sleep(world, world.rng.choice(world.fleet.relays))
 
 
-def stop_in_transaction(world: World) -> None:
-    """Asleep while it holds row locks, as far as that can be caught within some seconds."""
+def stop_in_transaction(world: World) -> bool:
+    """Asleep while it holds row locks: stopped again and again until it was caught at that."""
     with closing(world.desk.connect_root()) as connection:
-        end = time.monotonic() + ENTRY_IN_TRANSACTION_SECONDS
+        end = time.monotonic() + CATCH_SECONDS
         while time.monotonic() < end:
-            member = _in_transaction(world, connection)
-            if member is None:
+            member = world.rng.choice(world.fleet.nodes)
+            if member.asleep:
                 continue
             member.send(signal.SIGSTOP)
-            if _in_transaction(world, connection) is member:
-                world.later(_longer_than_a_lease(world), partial(member.send, signal.SIGCONT))
-                return
+            time.sleep(SETTLE_SECONDS)
+            if _in_transaction(world, member, connection):
+                seconds = _longer_than_a_lease(world) + TAKEOVER_SECONDS
+                world.later(seconds, partial(member.send, signal.SIGCONT))
+                return True
             member.send(signal.SIGCONT)
+            time.sleep(world.rng.uniform(0, SETTLE_SECONDS))
+    return False
 
 
 def fleet_down(world: World) -> None:
@@ -118,8 +126,8 @@ def _longer_than_a_lease(world: World) -> float:
     return LEASE_SECONDS + world.rng.uniform(0.5, 3)
 
 
-def _in_transaction(world: World, connection: Any) -> Member | None:
-    """A node with row locks in an open transaction."""
+def _in_transaction(world: World, member: Member, connection: Any) -> bool:
+    """Whether a node has changed rows in an open transaction."""
     cursor = connection.cursor()
     cursor.execute(
         "SELECT p.host FROM information_schema.innodb_trx t"
@@ -129,10 +137,7 @@ def _in_transaction(world: World, connection: Any) -> Member | None:
     )
     ports = {int(host.rpartition(":")[2]) for (host,) in cursor.fetchall()}
     connection.commit()
-    for member in world.fleet.nodes:
-        if not member.asleep and member.mysql.server_side_ports() & ports:
-            return member
-    return None
+    return bool(member.mysql.server_side_ports() & ports)
 
 
 # -- connections -----------------------------------------------------------------------------------
@@ -212,12 +217,15 @@ def kill_redis(world: World) -> None:
     server_command(world.desk, "restart", "redis", "--kill")
 
 
-def fill_redis(world: World) -> None:
+def fill_redis(world: World) -> bool:
     """Redis at its memory limit for some seconds."""
     with closing(world.desk.redis()) as redis:
         before: Any = redis.config_get("maxmemory")
-        redis.config_set("maxmemory", "1mb")
+        if int(before["maxmemory"]) == FULL_BYTES:
+            return False  # it still is
+        redis.config_set("maxmemory", str(FULL_BYTES))
     world.later(world.rng.uniform(2, 7), lambda: give_memory(world.desk, before["maxmemory"]))
+    return True
 
 
 def give_memory(desk: Desk, limit: str) -> None:

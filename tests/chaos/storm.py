@@ -96,8 +96,7 @@ class Storm:
             self._due(now)
             if now >= following:
                 fault = _drawn(self.rng, faults)
-                fault.strike(self)
-                struck[fault.name] += 1
+                struck[fault.name] += fault.strike(self) is not False
                 following = time.monotonic() + self.rng.uniform(*CALM)
             time.sleep(TICK_SECONDS)
 

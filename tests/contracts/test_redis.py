@@ -1,4 +1,4 @@
-"""Leases and reading: one suite for fakeredis and the real server, so that the fake stays honest."""
+"""Leases and reading: one suite for fakeredis and the real server; the fake stays honest."""
 
 from __future__ import annotations
 
@@ -88,6 +88,7 @@ def test_a_lease_lies_beside_its_stream_in_a_cluster(redis: redis_py.Redis, pref
     assert "{orders:1}" in key
 
 
+@real_only
 def test_members_are_those_who_announced_themselves_lately(
     redis: redis_py.Redis, prefix: str
 ) -> None:
@@ -100,6 +101,7 @@ def test_members_are_those_who_announced_themselves_lately(
     assert mine.announce() == ["me"]
 
 
+@real_only
 def test_members_of_another_consumer_do_not_count(redis: redis_py.Redis, prefix: str) -> None:
     Leases(redis, prefix, "audit", "you").announce()
     assert leases(redis, prefix, "me").announce() == ["me"]

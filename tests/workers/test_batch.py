@@ -54,8 +54,12 @@ def test_splitting_to_the_end_keeps_every_entry_in_order_and_chained(valid: list
             singles += work
         else:
             waiting = DECODING.split(work) + waiting
-    assert [one.entries[0].entry_id for one in singles] == [f"{n}-0" for n in range(1, len(valid) + 1)]
-    assert [one.after_id for one in singles] == [START] + [one.claim().new_id for one in singles[:-1]]
+    assert [one.entries[0].entry_id for one in singles] == [
+        f"{n}-0" for n in range(1, len(valid) + 1)
+    ]
+    assert [one.after_id for one in singles] == [START] + [
+        one.claim().new_id for one in singles[:-1]
+    ]
 
 
 def test_a_batch_of_several_partitions_splits_into_its_partitions() -> None:

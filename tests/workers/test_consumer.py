@@ -72,9 +72,7 @@ def test_a_second_node_takes_its_even_share_and_nothing_is_lost_meanwhile(world:
             assert not set(owned(first)) & set(owned(second))
             for account in accounts:
                 world.add(account, fill(account, 3))
-            eventually(
-                lambda: world.one("SELECT COUNT(*) FROM fleet_fills") == 3 * len(accounts)
-            )
+            eventually(lambda: world.one("SELECT COUNT(*) FROM fleet_fills") == 3 * len(accounts))
     assert world.one("SELECT COUNT(*) FROM fleet_fill_reports") == 3 * len(accounts)
 
 

@@ -1,11 +1,11 @@
-"""What a lane promises, on real servers: each way to fail, and what stands in the tables after it."""
+"""What a lane promises, on real servers: each way to fail, and what the tables hold after it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import MySQLdb
 import pytest
@@ -23,7 +23,8 @@ from tests.runtime_world import CONSUMER, QUICK, World, book_fills, fill, with_a
 from tests.waiting import eventually
 from workers.lane import Lane, what_is_lost
 
-IDS = st.tuples(st.integers(1, 2**40), st.integers(0, 2**20)).map(lambda pair: f"{pair[0]}-{pair[1]}")
+PAIRS = st.tuples(st.integers(1, 2**40), st.integers(0, 2**20))
+IDS = PAIRS.map(lambda pair: f"{pair[0]}-{pair[1]}")
 database = pytest.mark.database
 
 
@@ -65,12 +66,10 @@ class Steps:
         """As after SIGKILL: no goodbye, the session ends, the lease runs out."""
         self.lane._links.close_mysql()
         self.lane._links.close_redis()
-        leases = Leases(
-            self.world.redis, self.tools.prefix, self.tools.consumer, self.tools.node
-        )
+        leases = Leases(self.world.redis, self.tools.prefix, self.tools.consumer, self.tools.node)
         leases.release([PartitionId("orders", 0)])
 
-    def __enter__(self) -> Steps:
+    def __enter__(self) -> Self:
         world = self.world
         cursor = world.connection.cursor()
         cursor.execute(OFFSETS_SQL["ensure"], (CONSUMER, "orders", 0))
@@ -199,7 +198,9 @@ class Lossy:
 @database
 @pytest.mark.parametrize(("commits", "applied"), [(True, 1), (False, 2)])
 def test_after_a_lost_commit_reply_the_offset_row_is_asked(
-    world: World, commits: bool, applied: int
+    world: World,
+    commits: bool,  # noqa: FBT001 - a parameter of the test
+    applied: int,
 ) -> None:
     opened: list[Lossy] = []
     batches: list[int] = []
@@ -253,7 +254,7 @@ def test_a_connection_to_redis_that_breaks_is_opened_again_and_offsets_are_looke
         world.add_fills(7, [1])
         eventually(lambda: world.trades(7) == ["1"])
         user = f"{world.settings.prefix.rstrip(':')}_streams"
-        assert world.redis.execute_command("CLIENT", "KILL", "USER", user)
+        assert world.redis.client_kill_filter(user=user)
         world.add_fills(7, [2])
         eventually(lambda: world.trades(7) == ["1", "2"])
         eventually(reader.ready)
@@ -536,6 +537,21 @@ def test_a_zombie_whose_offset_was_trimmed_away_rewinds_nothing(world: World) ->
         assert old.lane.owned == []
     assert world.offset(0) == ids[0]
     assert world.one("SELECT state FROM fleet_outbox") == 1
+    assert world.logged("redis_lost_data") == []
+
+
+@database
+def test_a_counter_that_disagrees_with_a_stream_read_to_its_end_is_corrected(world: World) -> None:
+    with Steps(world) as steps:
+        ids = world.add_fills(7, [1, 2])
+        event = world.redis.xrange(world.key(0), ids[-1], ids[-1])[0][1][b"id"]  # type: ignore[index]
+        world.run(
+            "UPDATE fleet_offsets SET last_id = %s, last_event_id = %s, entries_read = 99",
+            ids[-1],
+            event,
+        )
+        steps.turn()
+    assert world.offset(0, "last_id, entries_read") == (ids[-1], 2)
     assert world.logged("redis_lost_data") == []
 
 

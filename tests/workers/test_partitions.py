@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from shared.errors import SettingsError
-from shared.streams.lease import Leases
 from shared.streams.assignment import PartitionId
+from shared.streams.lease import Leases
 from tests.runtime_world import CONSUMER, World, fill
 from workers.partitions import settle_partitions
 

@@ -255,6 +255,16 @@ def test_after_another_generation_of_redis_the_unconfirmed_goes_again(
 
 
 @database
+def test_a_flushed_redis_gets_the_number_of_partitions_again(world: World, relays: Relays) -> None:
+    relay = relays.make(bounds=replace(BOUNDS, generation_seconds=0))
+    relay.turn()
+    prefix = world.settings.prefix
+    world.redis.delete(f"{prefix}fleet:generation", f"{prefix}fleet:partitions")
+    relay.turn()
+    assert world.redis.get(f"{prefix}fleet:partitions") == str(world.partitions).encode()
+
+
+@database
 def test_the_first_relay_of_all_says_nothing_of_a_change(world: World, relays: Relays) -> None:
     relays.make().turn()
     assert world.logged("redis_generation_changed") == []
@@ -293,7 +303,8 @@ def test_a_row_that_waits_in_an_unread_stream_is_not_sent_again(
     relay = relays.make(bounds=replace(BOUNDS, sweep_seconds=0, sweep_age_seconds=10))
     relay.turn()
     key = world.key(world.partition(7))
-    entry_id, fields = world.redis.xrange(key)[0]  # type: ignore[index]
+    found: Any = world.redis.xrange(key)
+    entry_id, fields = found[0]
     before: Any = f"{int(entry_id.split(b'-')[0]) - 60_000}-0"
     world.redis.delete(key)
     world.redis.xadd(key, fields, id=before)  # unread for a minute
@@ -311,9 +322,7 @@ def test_over_budget_rows_wait_in_mysql_and_go_when_there_is_room(
 ) -> None:
     record(world, 2)
     budget = [1]
-    relay = relays.make(
-        budget_bytes=lambda _: budget[0], bounds=replace(BOUNDS, budget_seconds=0)
-    )
+    relay = relays.make(budget_bytes=lambda _: budget[0], bounds=replace(BOUNDS, budget_seconds=0))
     world.add(7, fill(7, 99))
     assert relay.turn() == 0
     assert relays.states() == [0, 0]
@@ -339,16 +348,16 @@ def test_it_goes_on_after_both_connections_were_cut(world: World, relays: Relays
         eventually(relay.ready)
         session = relay._connection.thread_id()
         world.connection.cursor().execute(f"KILL {session}")
-        world.redis.execute_command(
-            "CLIENT", "KILL", "USER", f"{world.settings.prefix.rstrip(':')}_relay"
-        )
+        world.redis.client_kill_filter(user=f"{world.settings.prefix.rstrip(':')}_relay")
         record(world, 1)
         eventually(lambda: relays.states() == [1])
     assert world.logged("unavailable")
 
 
 @given(
-    key=st.text(min_size=1, max_size=20), data=st.text(max_size=50), trace=st.none() | st.just("00-a")
+    key=st.text(min_size=1, max_size=20),
+    data=st.text(max_size=50),
+    trace=st.none() | st.just("00-a"),
 )
 def test_an_entry_carries_its_row_unchanged(key: str, data: str, trace: str | None) -> None:
     row = OutboxRow(9, "orders", "order.filled.1", key, "e-1", 17, data, trace)

@@ -18,7 +18,10 @@ IDS = st.tuples(st.integers(0, 2**40), st.integers(0, 999)).map(lambda pair: f"{
 
 @given(offset=IDS, now=st.integers(0, 2**41), retention=st.integers(0, 10**9), tight=st.booleans())
 def test_the_floor_is_never_beyond_the_offset(
-    offset: str, now: int, retention: int, tight: bool
+    offset: str,
+    now: int,
+    retention: int,
+    tight: bool,  # noqa: FBT001 - drawn
 ) -> None:
     floor = id_pair(floor_id(offset, now, retention, tight=tight))
     assert floor <= id_pair(offset)

@@ -1,4 +1,4 @@
-"""Figures an operator relies on: lag is exact, also after a trim, and an unread entry is never 0."""
+"""Figures an operator relies on: lag is exact, also after a trim; unread is never no lag."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_lag_is_exact_before_after_and_beyond_a_trim(world: World) -> None:
 def test_lag_in_seconds_is_the_age_of_the_oldest_unread_entry(world: World) -> None:
     with world.reading() as reader:
         eventually(reader.ready)
-    seconds, _ = world.redis.time()  # type: ignore[misc]
+    seconds, _ = world.redis.time()
     world.add_at(f"{int(seconds) * 1000 - 90_000}-0", 7, fill(7, 1))
     world.add(7, fill(7, 2))
     row = of(look(world), world.partition(7))

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.mysql.parked import (
+    CUT_BYTES,
     ERROR_CHARACTERS,
+    KEPT_BYTES,
     Filter,
     ParkedEvent,
     fields_as_json,
@@ -87,6 +89,19 @@ def test_values_that_are_too_long_are_cut_where_the_whole_stands_elsewhere(
     assert found.entry_fields() == long
     assert len(found.key) == len(found.type) == 1024
     assert found.error == "é" * ERROR_CHARACTERS
+
+
+@pytest.mark.database
+def test_an_entry_larger_than_any_statement_is_kept_in_part_and_says_so(
+    mysql_connection: Any,
+) -> None:
+    huge = [b"type", b"t", b"id", b"e1", b"data", b"\x00" * (KEPT_BYTES + 1), *[b"x"] * 200]
+    for _ in range(2):
+        park(mysql_connection, [event(fields=huge)])
+    (found,) = rows(mysql_connection)
+    assert found.error.startswith("only the beginning of this entry's 4194")
+    assert found.error.endswith("; why")
+    assert (found.event_id, found.tries, len(found.data)) == (b"e1", 2, CUT_BYTES)
 
 
 @pytest.mark.database

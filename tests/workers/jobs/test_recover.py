@@ -1,4 +1,4 @@
-"""Recovery brings everything in once more; doing it twice, or while events flow, changes nothing."""
+"""Recovery brings everything in once more; twice, or while events flow, it changes nothing."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def book(world: World) -> list[tuple[Any, ...]]:
     """The rows that must not change: all of them but counters of versions and reports."""
     return [
         *world.rows("SELECT account_id, trade_id, qty, price FROM fleet_fills ORDER BY 1, 2"),
-        *world.rows("SELECT account_id, qty, cost, realized, fills FROM fleet_positions ORDER BY 1"),
-        *world.rows("SELECT account_id, day, realized, fees, fills FROM fleet_pnl_daily ORDER BY 1"),
+        *world.rows("SELECT account_id, qty, cost, realized FROM fleet_positions ORDER BY 1"),
+        *world.rows("SELECT account_id, day, realized, fees FROM fleet_pnl_daily ORDER BY 1"),
     ]
 
 

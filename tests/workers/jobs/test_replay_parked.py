@@ -18,6 +18,7 @@ from workers.jobs.replay_parked import Replayed, replay, run, skip
 from workers.registry import EVENTS, EventType
 
 pytestmark = pytest.mark.database
+EVERYTHING = Filter()
 
 
 def park(world: World, **bad: Sequence[int]) -> None:
@@ -36,12 +37,13 @@ def park(world: World, **bad: Sequence[int]) -> None:
 
 
 def again(
-    world: World, wanted: Filter = Filter(), table: dict[str, EventType] | None = None, **more: Any
+    world: World,
+    wanted: Filter = EVERYTHING,
+    table: dict[str, EventType] | None = None,
+    **more: Any,
 ) -> Replayed:
     chosen = table or dict(EVENTS)
-    return replay(
-        world.connection, chosen, routes(chosen), world.partitions, wanted, **more
-    )
+    return replay(world.connection, chosen, routes(chosen), world.partitions, wanted, **more)
 
 
 def incomplete(world: World, account: int = 7) -> int:
@@ -51,9 +53,7 @@ def incomplete(world: World, account: int = 7) -> int:
 
 
 def resolutions(world: World) -> list[str | None]:
-    return [
-        row[0] for row in world.rows("SELECT resolution FROM fleet_parked ORDER BY entry_id")
-    ]
+    return [row[0] for row in world.rows("SELECT resolution FROM fleet_parked ORDER BY entry_id")]
 
 
 def test_mended_events_are_applied_and_the_account_is_complete(world: World) -> None:

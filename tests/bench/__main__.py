@@ -1,0 +1,103 @@
+"""`python -m tests.bench [names...]`: the figures of the runtime, as one table.
+
+Ratios are medians of alternating runs against a peer on the same servers, so the table holds on a
+slow machine too; seconds and milliseconds belong to the machine and to what else it does. Exit code
+1 if a target is missed.
+
+    python -m tests.bench                      everything; about 30 minutes
+    python -m tests.bench --quick              the same, smaller: about 8 minutes
+    python -m tests.bench noop latency         some of it
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench import guest, latency, ledger, memory, reverse, runtime, takeover
+from tests.bench.figures import Figure
+from tests.bench.place import Place, place
+
+
+class Size(NamedTuple):
+    """How much is measured."""
+
+    rounds: int
+    fills: int  # of a run of the ledger
+    tasks: int  # of the Celery peer
+    reversed: int
+    latency_seconds: int
+    minutes: float
+    jobs: int
+
+
+FULL = Size(5, 40_000, 3_000, 1_000_000, 30, 10, 5_000)
+QUICK = Size(3, 10_000, 1_000, 100_000, 15, 1, 2_000)
+
+BENCHES: dict[str, Callable[[Place, Size], Figure]] = {
+    "noop": lambda p, s: runtime.noop(p, events=3 * s.fills, rounds=s.rounds),
+    "bare": lambda p, s: ledger.bare(p, events=s.fills, rounds=s.rounds),
+    "celery": lambda p, s: ledger.celery(p, events=s.fills, rounds=s.rounds, tasks=s.tasks),
+    "faststream": lambda p, s: ledger.faststream(p, events=s.fills, rounds=s.rounds),
+    "reverse": lambda p, s: reverse.reverse(p, events=s.reversed),
+    "latency": lambda p, s: latency.latency(p, seconds=s.latency_seconds),
+    "memory": lambda p, s: memory.memory(p, minutes=s.minutes),
+    "takeover": lambda p, s: takeover.takeover(p, rounds=s.rounds),
+    "handoff": lambda p, s: takeover.handoff(p, rounds=s.rounds),
+    "guest": lambda p, s: guest.guest(p, jobs=s.jobs, rounds=s.rounds),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench", description="; ".join(BENCHES), allow_abbrev=False
+    )
+    parser.add_argument("names", nargs="*", metavar="name", help="all of them when none is given")
+    parser.add_argument("--quick", action="store_true", help="smaller runs")
+    parser.add_argument("--rounds", type=int, help="pairs of runs behind a ratio")
+    parser.add_argument("--minutes", type=float, help="of the memory figure")
+    options = parser.parse_args()
+    if unknown := [name for name in options.names if name not in BENCHES]:
+        parser.error(f"{', '.join(unknown)}: one of {', '.join(BENCHES)} expected")
+    size = QUICK if options.quick else FULL
+    size = size._replace(
+        rounds=options.rounds or size.rounds, minutes=options.minutes or size.minutes
+    )
+    with place() as here:
+        name = here.name()
+        found = [_measured(here, one, size) for one in options.names or BENCHES]
+    _print(found, name)
+    return 0 if all(figure.met for figure in found) else 1
+
+
+def _measured(here: Place, name: str, size: Size) -> Figure:
+    started, load = time.perf_counter(), os.getloadavg()[0]
+    print(f"{name} ...", end=" ", flush=True)
+    figure = BENCHES[name](here, size)
+    print(f"{figure.measured} [{time.perf_counter() - started:.0f} s]", flush=True)
+    # More than the cores can do at once was wanted before we began: say so beside the figure.
+    busy = f"; load {load:.1f} on {os.cpu_count()} cores before it began"
+    return figure._replace(notes=figure.notes + busy)
+
+
+def _print(found: list[Figure], servers: str) -> None:
+    table = Table(title=f"{servers}, {os.cpu_count()} cores", show_lines=True)
+    for column in ("figure", "target", "measured", "", "what it was measured with"):
+        table.add_column(column)
+    for figure in found:
+        mark = "met" if figure.met else "MISSED"
+        table.add_row(
+            figure.name, figure.target, figure.measured, mark, f"{servers}; {figure.notes}"
+        )
+    Console(width=None if sys.stdout.isatty() else 170).print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
