@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import MySQLdb
 from pydantic import SecretStr
 from redis import Redis
 
@@ -69,9 +71,12 @@ class Desk:
 
     def remove(self) -> None:
         """Drop the schema and every key of ours."""
-        connection = self.connect_root()
-        connection.cursor().execute(f"DROP DATABASE IF EXISTS `{self.name}`")
-        connection.close()
+        user = self.settings().mysql.user
+        with closing(self.connect_root()) as connection:
+            cursor = connection.cursor()
+            cursor.execute(f"DROP DATABASE IF EXISTS `{self.name}`")
+            with suppress(MySQLdb.Error):  # there is none before the first storm
+                cursor.execute(f"REVOKE ALL PRIVILEGES ON `{self.name}`.* FROM '{user}'@'%'")
         redis = self.redis()
         keys = list(redis.scan_iter(match=f"{self.prefix}*", count=1000))
         for start in range(0, len(keys), 500):
@@ -90,10 +95,9 @@ def make_desk(name: str, *, partitions: int = 4) -> Desk:
     desk = Desk(name, server_values(), environ)
     desk.remove()
     user = desk.settings().mysql.user
-    connection = desk.connect_root()
-    cursor = connection.cursor()
-    cursor.execute(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4")
-    cursor.execute(f"GRANT ALL PRIVILEGES ON `{name}`.* TO '{user}'@'%'")
-    connection.close()
+    with closing(desk.connect_root()) as connection:
+        cursor = connection.cursor()
+        cursor.execute(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4")
+        cursor.execute(f"GRANT ALL PRIVILEGES ON `{name}`.* TO '{user}'@'%'")
     migrate_mysql(desk.settings("migrate"))
     return desk

@@ -14,6 +14,7 @@ from shared.streams.decode import Table, decode
 from shared.streams.event import Event
 from shared.streams.log import Entry
 from workers.events.parked import account_of, identity_of
+from workers.reporting import BatchReport
 
 
 @dataclass(slots=True)
@@ -123,3 +124,26 @@ def parked_event(partition: PartitionId, entry: Entry, reason: str, error: str) 
         reason=reason,
         error=error,
     )
+
+
+def reports(
+    work: Sequence[Slice], seconds: float, error: str | None, trace: str | None
+) -> list[BatchReport]:
+    """What a batch tells Flower: one report for each of its streams."""
+    by_stream: dict[str, list[Slice]] = {}
+    for piece in work:
+        by_stream.setdefault(piece.partition.id.stream, []).append(piece)
+    return [
+        BatchReport(
+            stream=stream,
+            partitions=tuple(piece.partition.id.number for piece in pieces),
+            events=sum(len(piece.entries) for piece in pieces),
+            parked=sum(len(piece.parked) for piece in pieces),
+            seconds=seconds,
+            first_id=pieces[0].entries[0].entry_id,
+            last_id=pieces[-1].entries[-1].entry_id,
+            error=error,
+            traceback=trace,
+        )
+        for stream, pieces in by_stream.items()
+    ]

@@ -23,16 +23,16 @@ from shared import telemetry
 from shared.errors import InvalidEvent, Unavailable
 from shared.mysql import outbox
 from shared.mysql.book import Book
+from shared.mysql.book_folds import Share
 from shared.mysql.connection import classify
 from shared.mysql.offsets import FencedPartitions, Offsets
 from shared.mysql.parked import park, value_of
 from shared.streams.event import Event
 from shared.streams.log import Entry, read
-from workers.batch import OwnedPartition, Slice, parked_event
+from workers.batch import OwnedPartition, Slice, parked_event, reports
 from workers.holdings import Holdings, what_is_lost
 from workers.links import Bounds, Tools, mysql_errors
 from workers.ownership import Keeper
-from workers.reporting import BatchReport
 
 
 class HandlerFailed(Exception):  # noqa: N818 - an outcome that the loop bisects
@@ -49,6 +49,7 @@ class Lane:
         self._stopping = threading.Event()
         self._holdings = Holdings(tools, keeper, index, lanes)
         self._links = self._holdings.links
+        self._booking = {row.stream for row in tools.table.values() if row.locks_account}
         self._limit = tools.bounds.batch_events_first
         self._active = 1
         self._pauses = 0
@@ -121,7 +122,7 @@ class Lane:
                 # Accounts before parked rows, all at once: a parked event may name any account,
                 # and whoever applies a fill of it takes its locks in this order.
                 named = {event.account_id for event in parked if event.account_id is not None}
-                Book(connection).lock_accounts(named | self._accounts(events))
+                Book(connection).lock_accounts(named | self._accounts_of(events))
                 park(connection, parked)
             self._apply(connection, events)
             sent = [(one.outbox_id, one.event_id) for one in events if one.outbox_id is not None]
@@ -151,7 +152,7 @@ class Lane:
             by_type.setdefault(event.type, []).append(event)
         book = Book(connection)
         try:
-            if accounts := self._accounts(events):
+            if accounts := self._accounts_of(events):
                 book.lock_accounts(accounts)
             for name in self._tools.table:
                 if name in by_type:
@@ -161,7 +162,7 @@ class Lane:
         except Exception as error:  # a bug of ours or an impossible input: bisected, parked alone
             raise HandlerFailed(f"{type(error).__name__}: {error}") from error
 
-    def _accounts(self, events: Sequence[Event[Any]]) -> set[int]:
+    def _accounts_of(self, events: Sequence[Event[Any]]) -> set[int]:
         table = self._tools.table
         return {int(event.key) for event in events if table[event.type].locks_account}
 
@@ -313,13 +314,21 @@ class Lane:
             for partition in self._holdings.all():
                 self._holdings.drop(partition)
 
+    def _share(self) -> Share:
+        """Accounts of the partitions held here. An idle lane that folded those of a busy one
+        would fold them again after each of its batches, and keep it waiting for their locks.
+        """
+        numbers = {one.id.number for one in self._holdings.all() if one.id.stream in self._booking}
+        return Share(self._tools.decoding.partitions, tuple(sorted(numbers)))
+
     def _restate(self, *, idle: bool) -> bool:
         """Re-fold positions with late fills when it is due; one bounded transaction a turn."""
-        if not self._holdings.all() or time.monotonic() < self._next_restate:
+        share = self._share()
+        if not share.numbers or time.monotonic() < self._next_restate:
             return False
         try:
             with mysql_errors():
-                more = Book(self._links.mysql()).restate(idle=idle)
+                more = Book(self._links.mysql()).restate(idle=idle, share=share)
             self._links.commit()
         except Unavailable:
             raise
@@ -348,28 +357,12 @@ class Lane:
     def _report(
         self, work: Sequence[Slice], seconds: float, failed: HandlerFailed | None = None
     ) -> None:
-        """One report per stream of the batch."""
         error, trace = None, None
         if failed is not None:
             error = self.last_error = str(failed)
             trace = "".join(traceback.format_exception(failed))
-        by_stream: dict[str, list[Slice]] = {}
-        for piece in work:
-            by_stream.setdefault(piece.partition.id.stream, []).append(piece)
-        for stream, pieces in by_stream.items():
-            self._tools.report(
-                BatchReport(
-                    stream=stream,
-                    partitions=tuple(piece.partition.id.number for piece in pieces),
-                    events=sum(len(piece.entries) for piece in pieces),
-                    parked=sum(len(piece.parked) for piece in pieces),
-                    seconds=seconds,
-                    first_id=pieces[0].entries[0].entry_id,
-                    last_id=pieces[-1].entries[-1].entry_id,
-                    error=error,
-                    traceback=trace,
-                )
-            )
+        for one in reports(work, seconds, error, trace):
+            self._tools.report(one)
 
 
 OUT_OF_RANGE = 1264

@@ -80,14 +80,20 @@ class Book:
         """Signals belong to no account and need no lock beyond that of their partition."""
         book_entries.record_signals(self._rows, signals)
 
-    def restate(self, limit_fills: int = RESTATE_FILLS, *, idle: bool = False) -> bool:
+    def restate(
+        self,
+        limit_fills: int = RESTATE_FILLS,
+        *,
+        idle: bool = False,
+        share: book_folds.Share = book_folds.Share(),
+    ) -> bool:
         """Goes on with folds that wait, in a transaction of its own; True if more is to be done at
         once.
 
-        idle: nothing else is to be done, so every waiting fold is due. Accounts that somebody else
-        has locked are left to a later call.
+        idle: nothing else is to be done, so every waiting fold is due. share: the accounts to look
+        at; all unless given. Accounts that somebody else has locked are left to a later call.
         """
-        keys = book_folds.waiting_positions(self._rows, idle=idle)
+        keys = book_folds.waiting_positions(self._rows, share, idle=idle)
         accounts = sorted({(key[0],) for key in keys})
         free = dict(self._rows.read(SQL["lock_free_accounts"], accounts))
         self._incomplete.update((account_id, bool(flag)) for account_id, flag in free.items())

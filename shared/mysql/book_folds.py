@@ -231,9 +231,16 @@ def _realized(row: DayRow | None) -> Decimal:
     return ZERO if row is None else row.realized
 
 
-def waiting_positions(rows: Rows, *, idle: bool) -> list[PositionKey]:
+class Share(NamedTuple):
+    """Accounts whose crc32 (of the decimal text) modulo `of` is one of `numbers`."""
+
+    of: int = 1
+    numbers: tuple[int, ...] = (0,)
+
+
+def waiting_positions(rows: Rows, share: Share, *, idle: bool) -> list[PositionKey]:
     """Positions whose fold is due, a bounded number of them."""
-    found = rows.run(SQL["restating"], (idle, RESTATING_AT_ONCE))
+    found = rows.run(SQL["restating"], (idle, share.of, share.numbers, RESTATING_AT_ONCE))
     return [row[:4] for row in found if due(row[5], row[4] + row[5], idle=idle)]
 
 

@@ -95,9 +95,11 @@ LIMIT 1;
 -- name: restating
 -- Positions that wait for a fold, those first whose wait reaches back furthest. Without idle time only those
 -- where a quarter of the fills wait: see `due`. None wait where a fold met an overflow.
+-- Of the accounts only a share: the crc32 of their decimal text, as streams are partitioned.
 SELECT account_id, product, instrument, position_side, fills, restating_fills
 FROM fleet_positions FORCE INDEX (fleet_positions_restating)
 WHERE restating_from_ms IS NOT NULL AND restating_fills > 0
   AND (%s OR 4 * restating_fills >= fills + restating_fills)
+  AND MOD(CRC32(account_id), %s) IN %s
 ORDER BY restating_from_ms
 LIMIT %s;

@@ -74,8 +74,11 @@ class Offsets:
 
     def ensure(self, partitions: Iterable[tuple[str, int]]) -> None:
         """Rows for partitions that have none yet."""
-        rows = [(self._consumer, stream, number) for stream, number in sorted(partitions)]
-        self._cursor.executemany(SQL["ensure"], rows)
+        # Looked for without a lock: the row of a sleeping owner must not keep a node from starting.
+        missing = set(partitions) - self.standing().keys()
+        rows = [(self._consumer, stream, number) for stream, number in sorted(missing)]
+        if rows:
+            self._cursor.executemany(SQL["ensure"], rows)
 
     def owner_session(self, stream: str, partition: int) -> int | None:
         """Session of the last owner, so that a stopped owner's transaction can be ended."""

@@ -33,7 +33,7 @@ class Guest(NamedTuple):
 
 
 def guest(place: Place, *, jobs: int = 3_000, rounds: int = 3) -> Figure:
-    """`php artisan queue:work` with no-op jobs on a queue of its own, without and with the fleet."""
+    """`php artisan queue:work`, no-op jobs on a queue of its own, without and with the fleet."""
     pairs = []
     for _ in range(rounds):
         alone = run(place, jobs)

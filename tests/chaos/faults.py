@@ -36,7 +36,7 @@ FULL_BYTES = 2**20  # less than Redis uses
 QUEUE = "queues:default"  # Laravel's
 CATCH_SECONDS = 3.0
 TAKEOVER_SECONDS = 2.0  # a successor waits one second for the row of a sleeper
-SETTLE_SECONDS = 0.15  # InnoDB shows its transactions as they were up to 0.1 s ago
+SETTLE_SECONDS = 0.15  # InnoDB shows its transactions anew after 0.1 s without a look
 
 Reach = Literal["ours", "servers", "loss", "ours_loss"]
 

@@ -37,6 +37,7 @@ class Gate:
     def __init__(self, loop: asyncio.AbstractEventLoop, target: int) -> None:
         self._loop = loop
         self._target = target
+        self._server: asyncio.Server | None = None
         self._pairs: set[Pair] = set()
         self._open = asyncio.Event()
         self._open.set()
@@ -46,8 +47,14 @@ class Gate:
         self.port = 0
 
     async def listen(self) -> None:
-        server = await asyncio.start_server(self._join, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
+        self._server = await asyncio.start_server(self._join, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def close(self) -> None:
+        """In the loop's own thread."""
+        if self._server is not None:
+            self._server.close()
+        self._cut()
 
     def hold(self) -> None:
         """Nothing goes through, nothing is lost: a network that stands still."""
@@ -137,6 +144,7 @@ class Gates:
     """The loop and thread of all gates."""
 
     def __init__(self) -> None:
+        self._gates: list[Gate] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="gates", daemon=True)
         self._thread.start()
@@ -144,6 +152,7 @@ class Gates:
     def make(self, target: int) -> Gate:
         gate = Gate(self._loop, target)
         asyncio.run_coroutine_threadsafe(gate.listen(), self._loop).result(5)
+        self._gates.append(gate)
         return gate
 
     def close(self) -> None:
@@ -153,6 +162,8 @@ class Gates:
         self._loop.close()
 
     async def _end(self) -> None:
+        for gate in self._gates:
+            gate.close()
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()

@@ -34,6 +34,7 @@ from workers.relay import Relay, RelayBounds, RelayTools
 ACCOUNT = 7
 ONLY = PartitionId("orders", 0)
 LOST_CONNECTION = 2013
+LOOK_SECONDS = 0.15  # InnoDB shows its transactions anew after 0.1 s without a look
 TAKES = 2  # tries of a successor; each waits a second for the row of a sleeping owner
 
 
@@ -344,6 +345,7 @@ def _report(trade: int) -> Any:
 
 
 def _waits(world: World, session: int) -> bool:
+    threading.Event().wait(LOOK_SECONDS)
     sql = "SELECT COUNT(*) FROM information_schema.innodb_trx"
     waits = f"{sql} WHERE trx_state = 'LOCK WAIT' AND trx_mysql_thread_id = %s"
     return bool(world.one(waits, session))

@@ -131,7 +131,7 @@ def test_an_entry_of_before_a_restore_does_not_confirm_the_row_that_got_its_id(
 @database
 def test_two_relays_share_the_rows_and_send_none_twice(world: World, relays: Relays) -> None:
     rows = record(world, 300)
-    few = replace(BOUNDS, rows=7, sweep_seconds=1e9, generation_seconds=1e9)
+    few = replace(BOUNDS, rows=7, sweep_age_seconds=60)
     with running(relays.make(bounds=few)) as one, running(relays.make(bounds=few)) as other:
         eventually(lambda: one.sent + other.sent == 300)
         assert one.alive()
@@ -344,14 +344,21 @@ def test_memory_of_all_streams_is_counted(world: World) -> None:
 
 @database
 def test_it_goes_on_after_both_connections_were_cut(world: World, relays: Relays) -> None:
-    with running(relays.make()) as relay:
+    sessions: list[int] = []
+
+    def open_noted() -> Any:
+        connection = connect(relays.settings.mysql)
+        sessions.append(connection.thread_id())
+        return connection
+
+    with running(relays.make(connect_mysql=open_noted)) as relay:
         eventually(relay.ready)
-        session = relay._connection.thread_id()
-        world.connection.cursor().execute(f"KILL {session}")
+        world.connection.cursor().execute(f"KILL {sessions[0]}")
         world.redis.client_kill_filter(user=f"{world.settings.prefix.rstrip(':')}_relay")
         record(world, 1)
         eventually(lambda: relays.states() == [1])
     assert world.logged("unavailable")
+    assert len(sessions) > 1
 
 
 @given(
