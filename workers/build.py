@@ -22,9 +22,10 @@ from workers import retention
 from workers.batch import Decoding
 from workers.consumer import StreamReader, node_name
 from workers.lane import Bounds, Tools
+from workers.memory import budget_bytes, streams_bytes
 from workers.partitions import settle_partitions
 from workers.registry import EVENTS, STREAMS, UPCASTERS, EventType
-from workers.relay import Relay, RelayTools, streams_bytes
+from workers.relay import Relay, RelayTools
 from workers.reporting import BatchReport
 from workers.roles import load_settings
 from workers.status import Status, collect
@@ -120,12 +121,6 @@ def relay_of(settings: Settings) -> Relay:
             log=telemetry.log("fleet.relay").info,
         )
     )
-
-
-def budget_bytes(settings: Settings, redis: Redis) -> int | None:
-    """What our streams may use, from FLEET_REDIS_BUDGET and the server's maxmemory."""
-    memory: Any = redis.info("memory")
-    return settings.redis_budget.limit(int(memory["maxmemory"]))
 
 
 @contextmanager

@@ -38,6 +38,7 @@ from shared.streams.keys import partition_of, stream_key
 from shared.streams.log import START, Entry, id_pair
 from workers import http
 from workers.batch import parked_event
+from workers.memory import streams_bytes
 from workers.partitions import NAME as PARTITIONS
 
 SQL = load(Path(__file__).with_name("relay.sql"))
@@ -302,15 +303,6 @@ def entry_of(row: OutboxRow) -> dict[str, str]:
     if row.traceparent:
         fields["traceparent"] = row.traceparent
     return fields
-
-
-def streams_bytes(redis: Redis, prefix: str, streams: Sequence[str], partitions: int) -> int:
-    """Memory of all partition streams, as Redis estimates it."""
-    pipe = redis.pipeline(transaction=False)
-    for stream in streams:
-        for number in range(partitions):
-            pipe.memory_usage(stream_key(prefix, stream, number))
-    return sum(size or 0 for size in pipe.execute())
 
 
 def _failed(reply: Any) -> bool:

@@ -11,7 +11,7 @@ from redis import Redis
 
 from shared.mysql.queries import load
 from shared.streams.keys import stream_key
-from workers.relay import streams_bytes
+from workers.memory import streams_bytes
 
 SQL = load(Path(__file__).with_name("status.sql"))
 
