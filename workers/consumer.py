@@ -81,6 +81,8 @@ class StreamReader:
     def stop(self) -> None:
         """Finish the batch in hand, hand every partition over, return from run()."""
         self._stopping.set()
+        if self._keeper is not None:
+            self._keeper.retire()
         self._stop_lanes()
 
     def info(self) -> dict[str, object]:

@@ -67,6 +67,8 @@ class StreamStep(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no
     def start(self, parent: Any) -> None:
         del parent
         signals.worker_ready.connect(self._begin, weak=False)
+        # Sent by the signal's own handler: the worker's loop looks at it up to a second later.
+        signals.worker_shutting_down.connect(self._shutting_down, weak=False)
 
     def close(self, parent: Any) -> None:
         """First of all at a stop: no new reads, while everything else still works."""
@@ -75,9 +77,13 @@ class StreamStep(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no
         if self._reader is not None:
             self._reader.stop()
 
+    def _shutting_down(self, **_: Any) -> None:
+        self.close(None)
+
     def stop(self, parent: Any) -> None:
         self.close(parent)
         signals.worker_ready.disconnect(self._begin)
+        signals.worker_shutting_down.disconnect(self._shutting_down)
         thread = self._thread
         if thread is None:
             return

@@ -63,6 +63,7 @@ class Book:
         daily.flush(self._rows)
         book_orders.record_orders(self._rows, orders)
         self._supersede((report.account_id, fill_identity(*report[:5])) for report in reports)
+        self._rows.flush()
 
     def record_cash(self, entries: Sequence[CashEntry]) -> None:
         """Cash entries and their share of daily P&L."""
@@ -71,21 +72,24 @@ class Book:
         book_entries.record_cash(self._rows, daily, entries)
         daily.flush(self._rows)
         self._supersede((entry.account_id, cash_identity(*entry[:5])) for entry in entries)
+        self._rows.flush()
 
     def record_orders(self, reports: Sequence[OrderReport]) -> None:
         self.lock_accounts(report.account_id for report in reports)
         book_orders.record_orders(self._rows, reports)
+        self._rows.flush()
 
     def record_signals(self, signals: Sequence[SignalReport]) -> None:
         """Signals belong to no account and need no lock beyond that of their partition."""
         book_entries.record_signals(self._rows, signals)
+        self._rows.flush()
 
     def restate(
         self,
         limit_fills: int = RESTATE_FILLS,
         *,
         idle: bool = False,
-        share: book_folds.Share = book_folds.Share(),
+        share: book_folds.Share = book_folds.ALL_ACCOUNTS,
     ) -> bool:
         """Goes on with folds that wait, in a transaction of its own; True if more is to be done at
         once.
@@ -101,6 +105,7 @@ class Book:
         mine = [key for key in keys if key[0] in free]
         more = book_folds.restate(self._rows, daily, mine, limit_fills)
         daily.flush(self._rows)
+        self._rows.flush()
         return more or (bool(mine) and len(keys) == book_folds.RESTATING_AT_ONCE)
 
     def superseded(self, identities: Mapping[int, Collection[str]]) -> None:

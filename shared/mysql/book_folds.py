@@ -234,8 +234,11 @@ def _realized(row: DayRow | None) -> Decimal:
 class Share(NamedTuple):
     """Accounts whose crc32 (of the decimal text) modulo `of` is one of `numbers`."""
 
-    of: int = 1
-    numbers: tuple[int, ...] = (0,)
+    of: int
+    numbers: tuple[int, ...]
+
+
+ALL_ACCOUNTS = Share(1, (0,))
 
 
 def waiting_positions(rows: Rows, share: Share, *, idle: bool) -> list[PositionKey]:

@@ -22,11 +22,15 @@ class FakeLeases:
         self.lost: set[PartitionId] = set()
         self.renewed: set[PartitionId] = set()
         self.fails: BaseException | None = None
+        self.left = 0
 
     def announce(self) -> list[str]:
         if self.fails is not None:
             raise self.fails
         return self.members
+
+    def leave(self) -> None:
+        self.left += 1
 
     def renew(self, partitions: Iterable[PartitionId]) -> set[PartitionId]:
         self.renewed = set(partitions)
@@ -43,6 +47,17 @@ def test_a_lone_node_should_own_everything_after_its_first_heartbeat() -> None:
     keeper._beat()
     assert keeper.wanted == frozenset(PARTITIONS)
     assert keeper.beats == 1
+
+
+def test_who_retires_is_no_member_and_still_renews_what_is_held() -> None:
+    leases = FakeLeases()
+    keeper = keeper_of(leases, [])
+    keeper.hold(PARTITIONS[0])
+    leases.fails = AssertionError("a retired node announced itself")
+    keeper.retire()
+    keeper._beat()
+    assert leases.left == 1
+    assert leases.renewed == {PARTITIONS[0]}
 
 
 def test_with_another_node_only_its_share() -> None:
