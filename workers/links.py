@@ -22,7 +22,7 @@ from workers.reporting import BatchReport
 class Bounds:
     """Every bound of the loop, as data."""
 
-    batch_events: int = 4_000  # most entries of one transaction
+    batch_events: int = 2_000  # most entries of one transaction; more fall out of the CPU's cache
     batch_events_first: int = 500  # where the adaptive size starts
     batch_events_least: int = 50
     block_ms: int = 100  # longest wait of one XREAD; ownership is looked at in between

@@ -38,6 +38,21 @@ def what_is_left(status: Status) -> list[str]:
     return [f"{name} {count}" for name, count in left.items() if count]
 
 
+def miscounted(desk: Desk) -> list[str]:
+    """Partitions whose counter of entries read is not the stream's own yet."""
+    with closing(desk.connect()) as connection, closing(desk.redis()) as redis:
+        cursor = connection.cursor()
+        cursor.execute("SELECT stream, partition_no, entries_read FROM fleet_offsets")
+        rows = cursor.fetchall()
+        keys = [stream_key(desk.prefix, stream, number) for stream, number, _ in rows]
+        added = [
+            int(redis.xinfo_stream(key)["entries-added"]) if redis.exists(key) else None
+            for key in keys
+        ]
+    wrong = sum(1 for row, found in zip(rows, added, strict=True) if found not in {None, row[2]})
+    return [f"{wrong} counters of entries read"] if wrong else []
+
+
 def differences(desk: Desk, told: Sequence[Told], jobs: Sequence[bytes] | None) -> list[str]:
     """One line per difference. jobs: Laravel's queue as it must stand; None: Redis was emptied."""
     with closing(desk.connect()) as connection, closing(desk.redis()) as redis:
