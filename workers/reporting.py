@@ -175,6 +175,7 @@ class Reporter:
         self._stopping = threading.Event()
         self._sender: Sender | None = None
         self._failed_in_a_row = 0
+        self._in_hand = 0  # summaries that a turn has taken and neither sent nor put back
         self._thread = threading.Thread(target=self._run, name="fleet-reports", daemon=True)
 
     def __call__(self, report: BatchReport) -> None:
@@ -191,7 +192,7 @@ class Reporter:
         if self._thread.is_alive():
             self._thread.join(seconds)
         with self._lock:
-            if left := len(self._pending):
+            if left := len(self._pending) + self._in_hand:
                 telemetry.count("fleet_reports_total", left, outcome="dropped")
 
     def _run(self) -> None:
@@ -210,11 +211,14 @@ class Reporter:
         """Sends what may go now. Public for tests; the thread calls it ten times a second."""
         with self._lock:
             due = self._pending.take(self._clock())
+            self._in_hand = len(due)
         unsent = list(due)
         try:
             for summary in due:
                 self._send(summary)
                 unsent.remove(summary)
+                with self._lock:
+                    self._in_hand = len(unsent)
                 telemetry.count("fleet_reports_total", outcome="sent")
         except self._away as error:
             self._failed(unsent, error)
@@ -232,6 +236,7 @@ class Reporter:
             _log.warning("reports_wait_for_broker", error=str(error))
         with self._lock:
             self._pending.put_back(unsent)
+            self._in_hand = 0
 
     def _send(self, summary: Summary) -> None:
         if self._sender is None:

@@ -115,8 +115,8 @@ class Book:
         """
         self.lock_accounts(identities)
         pairs = [(account, text) for account in sorted(identities) for text in identities[account]]
-        self._rows.write(SQL["supersede"], sorted(pairs))
-        self._rows.write(SQL["complete_accounts"], [(account,) for account in sorted(identities)])
+        self._rows.change(SQL["supersede"], sorted(pairs))
+        self._rows.change(SQL["complete_accounts"], [(account,) for account in sorted(identities)])
         self._incomplete.update(
             self._rows.read(SQL["lock_accounts"], [(account,) for account in sorted(identities)])
         )

@@ -24,7 +24,7 @@ SET resolution = 'superseded', resolved_at = UTC_TIMESTAMP(6)
 WHERE resolution IS NULL AND (account_id, identity) IN ({rows});
 
 -- name: complete_accounts
-UPDATE fleet_account_state
+UPDATE fleet_account_state FORCE INDEX (PRIMARY)
 SET incomplete = EXISTS (
   SELECT 1 FROM fleet_parked
   WHERE fleet_parked.account_id = fleet_account_state.account_id AND fleet_parked.resolution IS NULL

@@ -63,8 +63,8 @@ class Daily:
     def flush(self, rows: Rows) -> None:
         changes = sorted((key, row) for key, row in self._changes.items() if any(row))
         rows.write(SQL["add"], ((*k[:3], day_text(k[3]), k[4], *row) for k, row in changes))
-        emptied = ((*k[:3], day_text(k[3]), k[4]) for k in sorted(self._emptied))
-        rows.write(SQL["remove_empty"], emptied)
+        emptied = [(*k[:3], day_text(k[3]), k[4]) for k in sorted(self._emptied)]
+        rows.change(SQL["remove_empty"], emptied)
         self._changes, self._emptied = {}, set()
 
     def _amount(self, key: DailyKey, column: int, amount: Decimal, sign: int) -> None:

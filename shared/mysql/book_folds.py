@@ -210,7 +210,8 @@ class _DayChanges:
     def write(self, rows: Rows, daily: Daily) -> None:
         rows.write(SQL["set_days"], (day_tuple(self._key, day, row) for day, row in self._set))
         gone = [(day, asset) for day, asset, _, is_gone in self._moved if is_gone]
-        rows.write(SQL["remove_days"], ((*self._key, day_text(day), asset) for day, asset in gone))
+        keys = [(*self._key, day_text(day), asset) for day, asset in gone]
+        rows.change(SQL["remove_days"], keys)
         for day, asset, realized, is_gone in self._moved:
             daily.realized((*self._key[:3], day, asset), realized, may_empty=is_gone)
 

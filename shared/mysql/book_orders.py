@@ -27,7 +27,7 @@ def record_orders(rows: Rows, reports: Iterable[OrderReport]) -> None:
         _join_into(orders, (*report[:3], order_row_key(report)), report)
     absorbed = _link(rows, orders)
     rows.write(SQL["join_orders"], (_row(key[3], orders[key]) for key in sorted(orders)))
-    rows.write(SQL["remove_orders"], sorted(absorbed))
+    rows.change(SQL["remove_orders"], sorted(absorbed))
 
 
 def _link(rows: Rows, orders: dict[OrderKey, OrderReport]) -> list[OrderKey]:

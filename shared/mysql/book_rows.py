@@ -46,7 +46,20 @@ class Rows:
         }
 
     def write(self, template: str, rows: Iterable[Row]) -> None:
-        for statement in self._statements(template, rows, limit=None):
+        self._wait(self._statements(template, rows, limit=None))
+
+    def change(self, template: str, keys: Sequence[Row]) -> None:
+        """UPDATE or DELETE of the rows with these keys, `(columns) IN ({rows})`.
+
+        MariaDB reads, and locks, the whole table where such a list holds one key or a thousand: two
+        lanes then lock one another's rows. So a lone key is named twice, and many go in several
+        statements.
+        """
+        keys = [*keys, *keys] if len(keys) == 1 else keys
+        self._wait(self._statements(template, keys, limit=KEYS_PER_SELECT))
+
+    def _wait(self, statements: Iterable[str]) -> None:
+        for statement in statements:
             if self._waiting_size + len(statement) > CHUNK_BYTES:
                 self.flush()
             self._waiting.append(statement)

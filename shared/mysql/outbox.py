@@ -10,6 +10,9 @@ from shared.mysql.queries import load
 
 SQL = load(Path(__file__).with_name("outbox.sql"))
 
+IDS_PER_STATEMENT = 500
+"""With a thousand and more MariaDB reads, and locks, the whole outbox instead of these rows."""
+
 
 class OutboxRow(NamedTuple):
     """One event on its way to a stream."""
@@ -59,10 +62,12 @@ def confirm(connection: Any, events: Collection[tuple[int, str]]) -> None:
         return
     wanted = set(events)
     cursor = connection.cursor()
-    cursor.execute(SQL["confirmable"], (sorted({row_id for row_id, _ in wanted}),))
-    found = [row_id for row_id, event_id in cursor.fetchall() if (row_id, event_id) in wanted]
-    if found:
-        cursor.execute(SQL["confirm"], (found,))
+    ids = sorted({row_id for row_id, _ in wanted})
+    for first in range(0, len(ids), IDS_PER_STATEMENT):
+        cursor.execute(SQL["confirmable"], (ids[first : first + IDS_PER_STATEMENT],))
+        found = [row_id for row_id, event_id in cursor.fetchall() if (row_id, event_id) in wanted]
+        if found:
+            cursor.execute(SQL["confirm"], (found,))
 
 
 def resend_all(connection: Any) -> int:

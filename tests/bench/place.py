@@ -8,10 +8,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import MySQLdb
 from redis import Redis
 
 from shared.dotenv import parse_dotenv
@@ -91,6 +92,17 @@ def remove_keys(redis: Redis, prefix: str) -> None:
         redis.unlink(*names[first : first + 500])
 
 
+def _end_sessions(cursor: Any, schema: str) -> None:
+    """An open transaction, left by a run that failed, would keep the schema from being dropped."""
+    cursor.execute(
+        "SELECT id FROM information_schema.processlist WHERE db = %s AND id <> CONNECTION_ID()",
+        (schema,),
+    )
+    for (session,) in cursor.fetchall():
+        with suppress(MySQLdb.OperationalError):  # it has just ended by itself
+            cursor.execute(f"KILL {int(session)}")
+
+
 @contextmanager
 def place(name: str = "bench") -> Iterator[Place]:
     """Makes the schema and drops it, with every key of the prefix, at the end."""
@@ -116,6 +128,7 @@ def place(name: str = "bench") -> Iterator[Place]:
         yield here
     finally:
         connection = connect(here.settings.mysql, read_seconds=300)
+        _end_sessions(connection.cursor(), f"fleet_{mark}")
         connection.cursor().execute(f"DROP DATABASE IF EXISTS fleet_{mark}")
         connection.close()
         redis = here.redis()

@@ -188,7 +188,8 @@ def test_a_broker_that_is_away_costs_the_reader_no_time() -> None:
     assert time.monotonic() - started < 2
     before = _dropped()
     reporter.stop(0.1)
-    assert _dropped() == before + 1  # one merged summary
+    # One summary may be in hand, on its way to the broker; all that came since are merged in one.
+    assert before + 1 <= _dropped() <= before + 2
     app.close()
 
 
