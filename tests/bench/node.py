@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import sys
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from shared import telemetry
@@ -81,9 +81,15 @@ class Watch:
             "rate": counted / seconds,
             "seconds": seconds,
             "cpu_us": (self.last_cpu - self.first_cpu) / counted * 1e6,
-            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "peak_mb": peak_mb(),
             "delays_us": self.delays_us,
         }
+
+
+def peak_mb() -> float:
+    """Of this process. getrusage would answer with the peak of whoever started it, if larger."""
+    status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM:"))
 
 
 def _watched(row: EventType, watch: Watch) -> EventType:
