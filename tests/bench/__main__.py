@@ -42,7 +42,7 @@ FULL = Size(5, 40_000, 3_000, 1_000_000, 30, 10, 5_000)
 QUICK = Size(3, 10_000, 1_000, 100_000, 15, 1, 2_000)
 
 BENCHES: dict[str, Callable[[Place, Size], Figure]] = {
-    "noop": lambda p, s: runtime.noop(p, events=3 * s.fills, rounds=s.rounds),
+    "noop": lambda p, s: runtime.noop(p, events=100_000, rounds=s.rounds),
     "bare": lambda p, s: ledger.bare(p, events=s.fills, rounds=s.rounds),
     "celery": lambda p, s: ledger.celery(p, events=s.fills, rounds=s.rounds, tasks=s.tasks),
     "faststream": lambda p, s: ledger.faststream(p, events=s.fills, rounds=s.rounds),
