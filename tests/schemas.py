@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from workers.registry import EVENTS
 
 FOLDER = Path(__file__).with_name("fixtures") / "schemas"
 
 
 def schema_text(type_: str) -> str:
-    schema = EVENTS[type_].model.model_json_schema() | {"title": type_}
+    schema = TypeAdapter(EVENTS[type_].model).json_schema() | {"title": type_}
     return json.dumps(schema, indent=2, sort_keys=True) + "\n"
 
 

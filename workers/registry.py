@@ -15,14 +15,18 @@ from workers.events import (
     order_rejected,
     signal_received,
 )
-from workers.events.body import Body
 
 
 class EventType(NamedTuple):
-    """stream: where it belongs. model: its body. apply: book and events of this type -> None."""
+    """One type of event.
+
+    stream: where it belongs. model: its body. check: body and the entry's key -> None, raises
+    InvalidEvent. apply: book and events of this type -> None.
+    """
 
     stream: str
-    model: type[Body]
+    model: type[Any]
+    check: Callable[[Any, str], None]
     apply: Callable[[Any, Sequence[Event[Any]]], None]
 
     @property
@@ -36,12 +40,15 @@ STREAMS = ("orders", "signals")
 
 
 EVENTS: Mapping[str, EventType] = {
-    "order.filled.1": EventType("orders", order_filled.Model, order_filled.apply),
-    "order.placed.1": EventType("orders", order_placed.Model, order_placed.apply),
-    "order.canceled.1": EventType("orders", order_canceled.Model, order_canceled.apply),
-    "order.rejected.1": EventType("orders", order_rejected.Model, order_rejected.apply),
-    "cash.moved.1": EventType("orders", cash_moved.Model, cash_moved.apply),
-    "signal.received.1": EventType("signals", signal_received.Model, signal_received.apply),
+    name: EventType(stream, module.Model, module.check, module.apply)
+    for name, stream, module in (
+        ("order.filled.1", "orders", order_filled),
+        ("order.placed.1", "orders", order_placed),
+        ("order.canceled.1", "orders", order_canceled),
+        ("order.rejected.1", "orders", order_rejected),
+        ("cash.moved.1", "orders", cash_moved),
+        ("signal.received.1", "signals", signal_received),
+    )
 }
 
 UPCASTERS: Mapping[tuple[str, int], Upcast] = {}

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 from zlib import crc32
 
 import orjson
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import CoreConfig, SchemaValidator
 
 from shared.errors import InvalidEvent
 from shared.streams.event import Event
@@ -50,20 +51,15 @@ Values: TypeAlias = tuple[bytes, bytes, bytes, bytes, bytes, bytes | None]
 """type, key, id, ts_us, data, outbox."""
 
 
-class Checked(Protocol):
-    """What decode asks of a validated body."""
-
-    def check(self, key: str) -> None:
-        """Raise InvalidEvent where fields contradict one another or the entry's key."""
-
-
 class Kind(Protocol):
     """What decode asks of a row of the table of event types."""
 
     @property
     def stream(self) -> str: ...
     @property
-    def model(self) -> type[BaseModel]: ...
+    def model(self) -> type[Any]: ...
+    @property
+    def check(self) -> Callable[[Any, str], None]: ...
 
 
 class Route(NamedTuple):
@@ -71,7 +67,8 @@ class Route(NamedTuple):
 
     type: str  # of the body, after upcasting
     stream: str
-    validate: Callable[[bytes], Checked]
+    validate: Callable[[bytes], Any]
+    check: Callable[[Any, str], None]  # body and key; raises InvalidEvent
     upcast: Callable[[bytes], bytes] | None  # data of an old version to data of `type`
 
 
@@ -89,8 +86,10 @@ def routes(
     """
     table: dict[bytes, Route] = {}
     for name, kind in kinds.items():
-        validate = TypeAdapter(kind.model).validator.validate_json
-        table[name.encode()] = Route(name, kind.stream, validate, None)
+        schema = TypeAdapter(kind.model).core_schema
+        # Values are mostly unique: keeping them costs more than it saves.
+        validator = SchemaValidator(schema, CoreConfig(cache_strings="keys"))
+        table[name.encode()] = Route(name, kind.stream, validator.validate_json, kind.check, None)
     for name, version in upcasters or {}:
         old = f"{name}.{version}"
         if old in kinds:
@@ -139,7 +138,7 @@ def decode(  # noqa: PLR0917 - once per entry: a record of its own to pass them 
         raise _invalid(route.type, error) from None
     except UnicodeDecodeError:
         raise _not_utf8("key", key) from None
-    body.check(key_text)
+    route.check(body, key_text)
     outbox_id = None if outbox is None else _outbox_id(outbox)
     return Event(
         stream, partition, entry_id, route.type, key_text, event, time, data, outbox_id, body

@@ -114,7 +114,7 @@ def main() -> int:
     watch = Watch(options.until)
     table = dict(EVENTS)
     if options.noop:
-        table = {name: Nothing(row.stream, row.model, _nothing) for name, row in table.items()}
+        table = {name: Nothing(*row[:3], _nothing) for name, row in table.items()}
     if options.latency:
         table = {name: _watched(row, watch) for name, row in table.items()}
     reader = build_reader(settings, "bench", watch.report, table=table, lanes=options.lanes)

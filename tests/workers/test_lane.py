@@ -270,8 +270,8 @@ def failing_for(*trades: str) -> tuple[set[str], Callable[[Any, Sequence[Any]], 
     def apply(book: Any, events: Sequence[Any]) -> None:
         book_fills(book, events)
         for event in events:
-            if event.body.trade_id in bad:
-                raise ValueError(f"no idea what {event.body.trade_id} means")
+            if event.body["trade_id"] in bad:
+                raise ValueError(f"no idea what {event.body['trade_id']} means")
 
     return bad, apply
 
@@ -383,7 +383,7 @@ class Died(BaseException):
 @database
 def test_an_event_that_kills_its_process_is_isolated_and_parked(world: World) -> None:
     def apply(book: Any, events: Sequence[Any]) -> None:
-        if any(event.body.trade_id == "3" for event in events):
+        if any(event.body["trade_id"] == "3" for event in events):
             raise Died
         book_fills(book, events)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal, NotRequired, Protocol
 
 from shared.ledger.cash import CashEntry
 from shared.ledger.identity import report_hash
 from shared.streams.event import Event
 from workers.events.amounts import Amount, TimeMs
-from workers.events.body import AccountBody
+from workers.events.body import AccountBody, check_account
 from workers.events.texts import Asset, Instrument, Venue, VenueId, VenueType
 
 
@@ -39,9 +39,12 @@ class Model(AccountBody):
     ]
     venue_type: VenueType
     ref: VenueId
-    instrument: Literal[""] | Instrument | None = ""
-    product: Literal["linear", "inverse", "spot", ""] | None = ""
+    instrument: NotRequired[Literal[""] | Instrument | None]
+    product: NotRequired[Literal["linear", "inverse", "spot", ""] | None]
     at_ms: TimeMs
+
+
+check = check_account
 
 
 class Book(Protocol):
@@ -58,16 +61,16 @@ def entry(body: Model, data: bytes) -> CashEntry:
     """The ledger's input: the body's fields under the same names, and the report verbatim."""
     text = data.decode()
     return CashEntry(
-        account_id=body.account_id,
-        venue_type=body.venue_type,
-        ref=body.ref,
-        asset=body.asset,
-        instrument=body.instrument or "",
-        product=body.product or "",
-        venue=body.venue,
-        amount=body.amount,
-        kind=body.kind,
-        at_ms=body.at_ms,
+        account_id=body["account_id"],
+        venue_type=body["venue_type"],
+        ref=body["ref"],
+        asset=body["asset"],
+        instrument=body.get("instrument") or "",
+        product=body.get("product") or "",
+        venue=body["venue"],
+        amount=body["amount"],
+        kind=body["kind"],
+        at_ms=body["at_ms"],
         report_hash=report_hash(text),
         data=text,
     )

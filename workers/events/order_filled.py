@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal, NotRequired, Protocol
 
 from shared.errors import InvalidEvent
 from shared.ledger.fill import FillReport
 from shared.ledger.identity import report_hash
 from shared.streams.event import Event
 from workers.events.amounts import Amount, Revision, TimeMs, Unsigned, VenueSequence
-from workers.events.body import AccountBody
+from workers.events.body import AccountBody, check_account
 from workers.events.texts import Asset, Instrument, Label, LaravelId, Venue, VenueId
 
 
@@ -22,60 +22,63 @@ class Model(AccountBody):
     instrument: Instrument
     position_side: Literal["net", "long", "short"]
     trade_id: VenueId
-    order_id: VenueId | None = None
+    order_id: NotRequired[VenueId | None]
     side: Literal["buy", "sell"]
     qty: Unsigned
     price: Unsigned
-    contract_size: Unsigned | None = None  # the ledger takes 1 where no report knows it
-    fee: Amount | None = None
-    fee_asset: Asset | None = None
+    contract_size: NotRequired[Unsigned | None]  # the ledger takes 1 where no report knows it
+    fee: NotRequired[Amount | None]
+    fee_asset: NotRequired[Asset | None]
     settle_asset: Asset
-    base_asset: Asset | None = None
-    quote_asset: Asset | None = None
+    base_asset: NotRequired[Asset | None]
+    quote_asset: NotRequired[Asset | None]
     executed_at_ms: TimeMs
-    venue_seq: VenueSequence | None = None
-    revision: Revision = 1
-    source: Literal["laravel", "stream", "sync", "import"] | None = None
-    client_order_id: VenueId | None = None
-    liquidity: Literal["maker", "taker"] | None = None
-    kind: Literal["normal", "liquidation", "adl", "settlement"] | None = None
-    realized_pnl: Amount | None = None
-    signal_id: LaravelId | None = None
-    strategy: Label | None = None
+    venue_seq: NotRequired[VenueSequence | None]
+    revision: NotRequired[Revision]  # 1 where it is left out
+    source: NotRequired[Literal["laravel", "stream", "sync", "import"] | None]
+    client_order_id: NotRequired[VenueId | None]
+    liquidity: NotRequired[Literal["maker", "taker"] | None]
+    kind: NotRequired[Literal["normal", "liquidation", "adl", "settlement"] | None]
+    realized_pnl: NotRequired[Amount | None]
+    signal_id: NotRequired[LaravelId | None]
+    strategy: NotRequired[Label | None]
 
-    def check(self, key: str) -> None:
-        self.check_account(key)
-        size = self.contract_size
-        if not (self.qty and self.price) or (size is not None and not size):
-            raise InvalidEvent(
-                "malformed",
-                "`qty`, `price` and `contract_size` must be above zero; send the fill as the venue "
-                "reports it",
-            )
-        if self.fee is not None and self.fee_asset is None:
-            raise InvalidEvent(
-                "malformed", "`fee` comes without `fee_asset`; send both, or neither if not known"
-            )
-        if self.product != "linear":
-            self._check_product()
 
-    def _check_product(self) -> None:
-        if self.product == "inverse":
-            raise InvalidEvent(
-                "unsupported_product",
-                "inverse contracts arrive with the ledger issue; the event stays parked and can be "
-                "replayed then (fleet parked replay)",
-            )
-        if self.base_asset is None or self.quote_asset is None:
-            raise InvalidEvent(
-                "missing_field", "a spot fill needs `base_asset` and `quote_asset`; send both"
-            )
-        if self.position_side != "net":
-            raise InvalidEvent(
-                "malformed",
-                f'a spot fill has `position_side` "net", not {self.position_side!r}; long '
-                "and short sides exist in hedge mode of linear contracts only",
-            )
+def check(body: Model, key: str) -> None:
+    """Raises InvalidEvent where fields contradict one another or the entry's key."""
+    check_account(body, key)
+    size = body.get("contract_size")
+    if not (body["qty"] and body["price"]) or (size is not None and not size):
+        raise InvalidEvent(
+            "malformed",
+            "`qty`, `price` and `contract_size` must be above zero; send the fill as the venue "
+            "reports it",
+        )
+    if body.get("fee") is not None and body.get("fee_asset") is None:
+        raise InvalidEvent(
+            "malformed", "`fee` comes without `fee_asset`; send both, or neither if not known"
+        )
+    if body["product"] != "linear":
+        _check_product(body)
+
+
+def _check_product(body: Model) -> None:
+    if body["product"] == "inverse":
+        raise InvalidEvent(
+            "unsupported_product",
+            "inverse contracts arrive with the ledger issue; the event stays parked and can be "
+            "replayed then (fleet parked replay)",
+        )
+    if body.get("base_asset") is None or body.get("quote_asset") is None:
+        raise InvalidEvent(
+            "missing_field", "a spot fill needs `base_asset` and `quote_asset`; send both"
+        )
+    if body["position_side"] != "net":
+        raise InvalidEvent(
+            "malformed",
+            f'a spot fill has `position_side` "net", not {body["position_side"]!r}; long '
+            "and short sides exist in hedge mode of linear contracts only",
+        )
 
 
 class Book(Protocol):
@@ -91,4 +94,4 @@ def apply(book: Book, events: Sequence[Event[Model]]) -> None:
 def report(body: Model, data: bytes) -> FillReport:
     """The ledger's input: the body's fields under the same names, and the report verbatim."""
     text = data.decode()
-    return FillReport(**vars(body), data=text, report_hash=report_hash(text))
+    return FillReport(**body, data=text, report_hash=report_hash(text))

@@ -26,7 +26,7 @@ def park(world: World, **bad: Sequence[int]) -> None:
     trades = {str(trade) for trade in bad.get("trades", ())}
 
     def apply(book: Any, events: Sequence[Any]) -> None:
-        if trades & {event.body.trade_id for event in events}:
+        if trades & {event.body["trade_id"] for event in events}:
             raise ValueError("not yet mended")
         book_fills(book, events)
 
@@ -75,7 +75,7 @@ def test_what_is_not_mended_stays_open_and_stops_nothing_else(world: World) -> N
 
     def still_bad(book: Any, events: Sequence[Any]) -> None:
         book_fills(book, events)
-        if events[0].body.trade_id == "2":
+        if events[0].body["trade_id"] == "2":
             raise ValueError("still not mended")
 
     assert again(world, table=with_apply(still_bad)) == Replayed(1, 1)
