@@ -29,8 +29,10 @@ class OwnedPartition:
     entries_read: int = 0  # as fleet_offsets counts them
     suspect_id: str | None = None
     suspect_tries: int = 0
-    try_alone: int = 0  # so many entries are still to be tried one by one
+    careful: int = 0  # so many entries are still to be tried in pieces, after crashes
+    piece: int = 1  # entries of one of them; 1: alone, each noted before it is tried
     checked: bool = False  # the entry at the offset has been seen since the last reconnect
+    not_before: float = 0.0  # its key holds no stream: looked at again at this monotonic time
     halted: bool = False
     owned: bool = True
 

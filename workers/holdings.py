@@ -80,7 +80,9 @@ class Holdings:
         except RedisError as error:
             raise self.redis_away(error) from error
         offset = self._raise_epoch(wanted)
-        alone = offset.crashes >= self._bounds.crashes_before_alone or offset.suspect_id is not None
+        bounds = self._bounds
+        alone = offset.crashes >= bounds.crashes_before_alone or offset.suspect_id is not None
+        careful = alone or offset.crashes >= bounds.crashes_before_pieces
         self._owned[wanted] = OwnedPartition(
             id=wanted,
             key=stream_key(self._tools.prefix, wanted.stream, wanted.number).encode(),
@@ -90,7 +92,8 @@ class Holdings:
             entries_read=offset.entries_read,
             suspect_id=offset.suspect_id,
             suspect_tries=offset.suspect_tries,
-            try_alone=self._bounds.batch_events_first if alone else 0,
+            careful=bounds.batch_events_first if careful else 0,
+            piece=1 if alone else bounds.piece_events,
             halted=offset.halted_reason is not None,
         )
         self._keeper.hold(wanted)
@@ -189,7 +192,7 @@ class Holdings:
     def check_offsets(self) -> None:
         """Is the entry at each offset still there, and the same? If not, Redis lost data."""
         now = time.monotonic()
-        due = [one for one in self._owned.values() if not one.checked]
+        due = [one for one in self.all() if not one.checked and now >= one.not_before]
         if now >= self._next_check:
             due = self.all()
             self._next_check = now + self._bounds.check_seconds
@@ -200,12 +203,25 @@ class Holdings:
         except RedisError as error:
             raise self.redis_away(error) from error
         for partition, tail in zip(due, found, strict=True):
+            if tail is None:
+                self._set_aside(partition, now)
+                continue
             loss = what_is_lost(partition.last_id, partition.last_event_id, tail)
             if loss:
                 self._rewind(partition, tail, loss)
             elif tail.last_id == partition.last_id:
                 self._recount(partition, tail.entries_added)
             partition.checked = True
+
+    def _set_aside(self, partition: OwnedPartition, now: float) -> None:
+        """Somebody's key has our stream's name: the other partitions go on without this one."""
+        partition.checked = False
+        partition.not_before = now + self._bounds.check_seconds
+        self._tools.log(
+            "key_is_no_stream",
+            key=partition.key.decode(),
+            cure="see what the key holds, then RENAME or DEL it; the relay sends again",
+        )
 
     def _recount(self, partition: OwnedPartition, entries_added: int) -> None:
         """Everything is read: a stream that was made anew between two looks shows here."""

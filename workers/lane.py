@@ -13,7 +13,6 @@ import threading
 import time
 import traceback
 from collections.abc import Sequence
-from itertools import islice
 from typing import Any
 
 import MySQLdb
@@ -274,34 +273,42 @@ class Lane:
             self._tools.decoding.slice(by_key[key], by_key[key].last_id, entries[:share])
             for key, entries in found
         ]
-        return [piece for piece in work if not self._tried_alone(piece)]
+        return [piece for piece in work if not self._tried_with_care(piece)]
 
-    def _tried_alone(self, piece: Slice) -> bool:
-        """After crashes in this partition entries go one by one, each noted before it is tried."""
+    def _tried_with_care(self, piece: Slice) -> bool:
+        """After crashes in this partition entries go in small pieces, then one by one."""
         partition = piece.partition
-        if partition.try_alone <= 0:
+        if partition.careful <= 0:
             return False
-        for entry in islice(piece.entries, partition.try_alone):
-            alone = self._tools.decoding.slice(partition, partition.last_id, [entry])
+        entries = piece.entries[: partition.careful]
+        for start in range(0, len(entries), partition.piece):
+            few = entries[start : start + partition.piece]
+            part = self._tools.decoding.slice(partition, partition.last_id, few)
             if not piece.active or self._stopping.is_set():
                 break
-            if (
-                entry.entry_id == partition.suspect_id
-                and partition.suspect_tries >= self._bounds.suspect_tries
-            ):
-                detail = (
-                    f"the process died {partition.suspect_tries} times while it handled this "
-                    "event; find out why, then `fleet parked replay`"
-                )
-                self._park_alone(alone, entry, "killed_worker", detail)
+            if partition.piece > 1:
+                self._settle([part])
             else:
-                with mysql_errors():
-                    offsets = Offsets(self._links.mysql(), self._tools.consumer)
-                    offsets.suspect(*partition.id, partition.epoch, entry.entry_id)
-                self._links.commit()
-                self._settle([alone])
-            partition.try_alone -= 1
+                self._try_alone(part)
+            partition.careful -= len(few)
         return True
+
+    def _try_alone(self, alone: Slice) -> None:
+        """Note the entry, then try it; one that killed its owners before is parked untried."""
+        partition, (entry,) = alone.partition, alone.entries
+        tries = partition.suspect_tries if entry.entry_id == partition.suspect_id else 0
+        if tries >= self._bounds.suspect_tries:
+            detail = (
+                f"the process died {tries} times while it handled this event; find out why, then "
+                "`fleet parked replay`"
+            )
+            self._park_alone(alone, entry, "killed_worker", detail)
+            return
+        with mysql_errors():
+            offsets = Offsets(self._links.mysql(), self._tools.consumer)
+            offsets.suspect(*partition.id, partition.epoch, entry.entry_id)
+        self._links.commit()
+        self._settle([alone])
 
     def _leave(self) -> None:
         """Graceful end: every partition is let go, so that successors start at once."""

@@ -30,7 +30,9 @@ class Bounds:
     commit_slow_seconds: float = 0.400  # above: half as large
     check_seconds: float = 2.0  # the entry at each offset is looked at this often
     halted_check_seconds: float = 1.0  # so are epochs and halts in the database
-    crashes_before_alone: int = 2  # takeovers without a commit before entries are tried alone
+    crashes_before_pieces: int = 2  # takeovers without a commit before batches go in small pieces
+    piece_events: int = 25  # twenty pieces of a first batch cost a tenth of 500 entries one by one
+    crashes_before_alone: int = 3  # and before entries are tried one by one
     suspect_tries: int = 3  # an entry that killed this many owners is parked untried
     handler_failures: int = 25  # a partition halts above so many events parked for our own bugs
     lock_wait_takeover_seconds: int = 1

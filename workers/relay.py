@@ -7,6 +7,7 @@ asked. What happens between the two, or after, is healed by three observations, 
 unconfirmed rows once more (identity makes the double harmless):
 
     the append failed, or nobody knows         → the rows wait again
+    the append can never succeed               → the row is parked, with what Redis said
     Redis is another one, or lost its memory   → every unconfirmed row waits again
     a stream was read past a row's send time   → that row was never delivered: it waits again
 """
@@ -21,12 +22,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import MySQLdb
 from redis import Redis
 from redis.exceptions import RedisError
 
+from shared import telemetry
 from shared.errors import Unavailable
 from shared.mysql import outbox
 from shared.mysql.connection import classify
@@ -42,6 +44,16 @@ from workers.memory import streams_bytes
 from workers.partitions import NAME as PARTITIONS
 
 SQL = load(Path(__file__).with_name("relay.sql"))
+
+SILENT_SECONDS = 60
+"""The server ends a session that says nothing for so long; a relay speaks every second."""
+
+REFUSED_FOR_EVER = ("WRONGTYPE", "The stream has exhausted")
+"""How replies begin that no waiting will cure."""
+_CURE = "see what holds the stream's key, RENAME or DEL it, then `fleet parked replay`"
+
+Refused: TypeAlias = tuple[OutboxRow, str, str]
+"""A row that cannot be appended, the reason as a word, and a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,27 +144,37 @@ class Relay:
             return 0
         connection = self._mysql()
         rows = outbox.claim(connection, self._tools.bounds.rows, self._tools.partitions)
-        strangers = [row for row in rows if row.stream not in self._tools.streams]
-        if strangers:
-            park(connection, [self._stranger(row) for row in strangers])
-            outbox.confirm(connection, [(row.id, row.event_id) for row in strangers])
+        self._park([self._stranger(row) for row in rows if row.stream not in self._tools.streams])
         connection.commit()
         known = [row for row in rows if row.stream in self._tools.streams]
         if known:
             self._append(known)
         return len(rows)
 
-    def _stranger(self, row: OutboxRow) -> ParkedEvent:
-        """A stream that nobody reads would keep the event for ever, and nobody would know."""
+    def _park(self, refused: Sequence[Refused]) -> None:
+        """Set rows aside in the open transaction; `fleet parked` shows them."""
+        if not refused:
+            return
+        connection = self._mysql()
+        park(connection, [self._parked(*one) for one in refused])
+        outbox.confirm(connection, [(row.id, row.event_id) for row, _, _ in refused])
+        for row, reason, _ in refused:
+            telemetry.count("fleet_parked_total", stream=row.stream, reason=reason)
+
+    def _parked(self, row: OutboxRow, reason: str, detail: str) -> ParkedEvent:
         flat = [part.encode() for pair in entry_of(row).items() for part in pair]
         number = partition_of(row.event_key, self._tools.partitions)
+        entry = Entry(f"outbox-{row.id}", flat)
+        return parked_event(PartitionId(row.stream, number), entry, reason, detail)
+
+    def _stranger(self, row: OutboxRow) -> Refused:
+        """A stream that nobody reads would keep the event for ever, and nobody would know."""
         known = ", ".join(self._tools.streams)
         detail = (
             f"outbox row {row.id} is for the stream {row.stream!r}, the streams are {known}: write "
             "it again for one of these, then `fleet parked skip --parked-for unknown_stream`"
         )
-        entry = Entry(f"outbox-{row.id}", flat)
-        return parked_event(PartitionId(row.stream, number), entry, "unknown_stream", detail)
+        return row, "unknown_stream", detail
 
     def _append(self, rows: Sequence[OutboxRow]) -> None:
         pipe = self._redis_client().pipeline(transaction=False)
@@ -164,19 +186,32 @@ class Relay:
             replies = pipe.execute(raise_on_error=False)
         except RedisError:
             # Perhaps some were appended: nobody knows, so all of them go again.
-            self._give_back([row.id for row in rows])
+            self._give_back([row.id for row in rows], "append_unknown")
             raise
-        failed = [row.id for row, reply in zip(rows, replies, strict=True) if _failed(reply)]
-        self.sent += len(rows) - len(failed)
-        if failed:
-            self._give_back(failed)
-            error = next(reply for reply in replies if _failed(reply))
-            raise Unavailable(f"{len(failed)} of {len(rows)} appends refused: {error}")
+        later: list[int] = []
+        never: list[Refused] = []
+        for row, reply in zip(rows, replies, strict=True):
+            if not isinstance(reply, Exception):
+                telemetry.count("fleet_relay_appended_total", stream=row.stream)
+            elif str(reply).startswith(REFUSED_FOR_EVER):
+                never.append((row, "append_refused", f"{reply}; {_CURE}"))
+            else:
+                later.append(row.id)
+        self.sent += len(rows) - len(later) - len(never)
+        if never:
+            self._park(never)
+            self._mysql().commit()
+        if later:
+            self._give_back(later, "append_refused")
+            error = next(reply for reply in replies if isinstance(reply, Exception))
+            raise Unavailable(f"{len(later)} of {len(rows)} appends refused: {error}")
 
-    def _give_back(self, ids: Sequence[int]) -> None:
+    def _give_back(self, ids: Sequence[int], cause: str) -> None:
+        """The rows wait again. Committed at once: no row stays locked while Redis is asked."""
         connection = self._mysql()
         outbox.give_back(connection, ids)
         connection.commit()
+        telemetry.count("fleet_relay_resent_total", len(ids), cause=cause)
 
     def _check_generation(self) -> None:
         """Another run, another replication history, or no memory of us: send again."""
@@ -195,6 +230,7 @@ class Relay:
         if before != seen:
             resent = outbox.resend_all(connection)
             cursor.execute(SQL["set_generation"], (seen,))
+            telemetry.count("fleet_relay_resent_total", resent, cause="redis_changed")
             if before:
                 self._tools.log(
                     "redis_generation_changed", before=before, now=seen, resent=resent
@@ -234,8 +270,7 @@ class Relay:
             cursor.execute(outbox.SQL["undelivered"], (stream, number, before, limit))
             lost = [row[0] for row in cursor.fetchall()]
             if lost:
-                outbox.give_back(connection, lost)
-                connection.commit()  # no row stays locked while Redis is asked for the next
+                self._give_back(lost, "undelivered")
                 self._tools.log(
                     "undelivered_sent_again", stream=stream, partition=number, rows=len(lost)
                 )
@@ -265,6 +300,8 @@ class Relay:
     def _mysql(self) -> Any:
         if self._connection is None:
             self._connection = self._tools.connect_mysql()
+            # A relay that was stopped (SIGSTOP) must not keep its rows for hours.
+            self._connection.cursor().execute(SQL["end_when_silent"], (SILENT_SECONDS,))
         return self._connection
 
     def _redis_client(self) -> Redis:
@@ -303,10 +340,6 @@ def entry_of(row: OutboxRow) -> dict[str, str]:
     if row.traceparent:
         fields["traceparent"] = row.traceparent
     return fields
-
-
-def _failed(reply: Any) -> bool:
-    return isinstance(reply, Exception)
 
 
 def main() -> None:

@@ -12,6 +12,9 @@ SELECT value FROM fleet_settings WHERE name = 'redis_generation' FOR UPDATE
 -- name: set_generation
 UPDATE fleet_settings SET value = %s, updated_at = UTC_TIMESTAMP(6) WHERE name = 'redis_generation'
 
+-- name: end_when_silent
+SET SESSION wait_timeout = %s
+
 -- name: offset
 SELECT last_id FROM fleet_offsets WHERE consumer = %s AND stream = %s AND partition_no = %s
 

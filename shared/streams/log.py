@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from redis.exceptions import ResponseError
+
 if TYPE_CHECKING:
     from redis import Redis
 
@@ -72,8 +74,11 @@ def read(
     ]
 
 
-def tails(redis: Redis, offsets: Sequence[tuple[bytes, str]]) -> list[Tail]:
-    """State of many streams beside their offsets, in one round trip."""
+def tails(redis: Redis, offsets: Sequence[tuple[bytes, str]]) -> list[Tail | None]:
+    """State of many streams beside their offsets, in one round trip.
+
+    None for a key that holds something else than a stream: it concerns that key alone.
+    """
     pipe = redis.pipeline(transaction=False)
     for key, last_id in offsets:
         pipe.xrange(key, last_id, last_id, count=1)
@@ -82,8 +87,10 @@ def tails(redis: Redis, offsets: Sequence[tuple[bytes, str]]) -> list[Tail]:
     return [_tail(replies[index], replies[index + 1]) for index in range(0, len(replies), 2)]
 
 
-def _tail(found: Any, info: Any) -> Tail:
+def _tail(found: Any, info: Any) -> Tail | None:
     for reply in (found, info):
+        if isinstance(reply, ResponseError) and str(reply).startswith("WRONGTYPE"):
+            return None
         if isinstance(reply, Exception) and "no such key" not in str(reply):
             raise reply
     if isinstance(info, Exception):

@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 from shared.streams.assignment import PartitionId
 from shared.streams.keys import stream_key
 from shared.streams.lease import LEASE_MS, Leases
-from shared.streams.log import START, read, tails
+from shared.streams.log import START, Tail, read, tails
 
 ONE, TWO = PartitionId("orders", 1), PartitionId("orders", 2)
 
@@ -167,11 +167,13 @@ def test_the_tail_shows_the_end_and_the_entry_at_the_offset(
     fill_stream(redis, one, "1-1", "1-2", "1-3")
     redis.xtrim(one, minid="1-2", approximate=False)
     there, gone, missing = tails(redis, [(one, "1-2"), (one, "1-1"), (none, "9-9")])
+    assert there is not None
+    assert gone is not None
     assert (there.last_id, there.length) == ("1-3", 2)
     assert there.at_offset is not None
     assert there.at_offset.fields == [b"type", b"t", b"id", b"e1-2"]
     assert gone.at_offset is None
-    assert (missing.last_id, missing.length, missing.at_offset) == (START, 0, None)
+    assert missing == Tail(START, 0, 0, None)
 
 
 def test_added_entries_are_counted_over_trims(redis: redis_py.Redis, prefix: str) -> None:
@@ -179,12 +181,16 @@ def test_added_entries_are_counted_over_trims(redis: redis_py.Redis, prefix: str
     fill_stream(redis, one, "1-1", "1-2", "1-3")
     redis.xtrim(one, minid="1-3", approximate=False)
     (tail,) = tails(redis, [(one, START)])
+    assert tail is not None
     assert (tail.length, tail.entries_added) == (1, 3)
 
 
-def test_a_key_of_another_kind_is_an_error_and_not_a_loss(
+def test_a_key_of_another_kind_has_no_tail_and_hides_no_other(
     redis: redis_py.Redis, prefix: str
 ) -> None:
+    one = key_of(prefix, 1)
+    fill_stream(redis, one, "1-1")
     redis.set(f"{prefix}text", "x")
-    with pytest.raises(ResponseError, match="WRONGTYPE"):
-        tails(redis, [(f"{prefix}text".encode(), "1-1")])
+    text, stream = tails(redis, [(f"{prefix}text".encode(), "1-1"), (one, "1-1")])
+    assert text is None
+    assert stream is not None

@@ -399,11 +399,32 @@ def test_an_event_that_kills_its_process_is_isolated_and_parked(world: World) ->
                 deaths += 1
             else:
                 break
-    # Two owners die with the whole batch, then the event kills `suspect_tries` of them alone.
+    # Owners die with the whole batch and with a piece of it, then it kills `suspect_tries` alone.
     assert deaths == QUICK.crashes_before_alone + QUICK.suspect_tries
     assert world.parked() == [(ids[2], "killed_worker")]
     assert world.trades(7) == ["1", "2", "4", "5"]
     assert world.offset(0, "last_id, crashes, suspect_id") == (ids[-1], 0, None)
+
+
+@database
+def test_after_crashes_a_batch_goes_in_pieces_that_commit_before_the_deadly_one(
+    world: World,
+) -> None:
+    def apply(book: Any, events: Sequence[Any]) -> None:
+        if any(event.body["trade_id"] == "6" for event in events):
+            raise Died
+        book_fills(book, events)
+
+    bounds = replace(QUICK, piece_events=2)
+    ids: list[str] = []
+    for start in range(bounds.crashes_before_pieces + 1):
+        with Steps(world, table=with_apply(apply), node=f"start-{start}", bounds=bounds) as steps:
+            ids = ids or world.add_fills(7, range(1, 8))
+            with pytest.raises(Died):
+                steps.turn()
+    # 1-2 and 3-4 stand, 5-6 killed its owner.
+    assert world.trades(7) == ["1", "2", "3", "4"]
+    assert world.offset(0, "last_id, crashes") == (ids[3], 0)
 
 
 @database
@@ -474,6 +495,31 @@ def test_a_batch_of_two_streams_is_reported_for_each(world: World) -> None:
 
 
 # -- loss of Redis ---------------------------------------------------------------------------------
+
+
+@database
+def test_a_key_that_is_no_stream_stops_its_own_partition_and_no_other(world: World) -> None:
+    with Steps(world) as steps:
+        world.partitions = 2
+        steps.tools = replace(steps.tools, decoding=replace(steps.tools.decoding, partitions=2))
+        wanted: Any = Wants(0, 1)
+        steps.lane = Lane(steps.tools, wanted, 0, 1)
+        cursor = world.connection.cursor()
+        cursor.execute(OFFSETS_SQL["ensure"], (CONSUMER, "orders", 1))
+        world.connection.commit()
+        good, bad = (next(a for a in range(1, 99) if world.partition(a) == n) for n in (0, 1))
+        world.redis.set(world.key(1), "somebody else's")
+        world.add_fills(good, [1])
+        steps.turn()
+        assert world.trades(good) == ["1"]
+        (said,) = world.logged("key_is_no_stream")
+        assert said["key"] == world.key(1)
+        world.redis.delete(world.key(1))
+        world.add_fills(bad, [1])
+        for partition in steps.lane.owned:
+            partition.not_before = 0.0
+        steps.turn()
+    assert world.trades(bad) == ["1"]
 
 
 def cut_below(world: World, last: str) -> None:

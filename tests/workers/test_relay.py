@@ -198,6 +198,20 @@ class Refusing:
         return getattr(self._real, name)
 
 
+def test_rows_that_no_stream_can_ever_take_are_parked_and_the_others_go_on(
+    world: World, relays: Relays
+) -> None:
+    full, text = world.partition(7), world.partition(8)
+    world.redis.xadd(world.key(full), {"x": "x"}, id=f"{2**64 - 1}-{2**64 - 1}")
+    world.redis.set(world.key(text), "somebody else's")
+    rows = [world.record(account, fill(account, 1)) for account in (7, 8, 9)]
+    relays.make().turn()
+    assert relays.states() == [2, 2, 1]
+    assert world.parked() == [(f"outbox-{row}", "append_refused") for row in rows[:2]]
+    errors = [row[0] for row in world.rows("SELECT error FROM fleet_parked ORDER BY entry_id")]
+    assert all("then `fleet parked replay`" in error for error in errors)
+
+
 def test_rows_whose_append_is_refused_wait_again(world: World, relays: Relays) -> None:
     record(world, 3)
     full = ResponseError("OOM command not allowed when used memory > 'maxmemory'.")
