@@ -35,6 +35,15 @@ from shared.endpoints import (
 from shared.errors import SettingsError
 from shared.laravel import naming
 from shared.laravel.probe import keys_begin_with
+from shared.settings_laravel import (
+    LARAVEL_NAMES,
+    CacheSettings,
+    LaravelSettings,
+    QueueSettings,
+    cache_settings,
+    laravel_settings,
+    queue_settings,
+)
 from shared.settings_sources import Merged, Values, merge
 
 ROLES = (
@@ -78,7 +87,6 @@ FLEET_NAMES = (
     "FLEET_ENV_FILE",
     "FLEET_EVENTS_QUEUE",
     "FLEET_HORIZON",
-    "FLEET_LARAVEL_CONNECTION",
     "FLEET_METRICS_PORT",
     "FLEET_PARTITIONS",
     "FLEET_QUEUES",
@@ -86,6 +94,7 @@ FLEET_NAMES = (
     "FLEET_STREAMS_REDIS_URL",
     "FLEET_STREAM_RETENTION",
     "FLEET_TIMESCALE_URL",
+    *LARAVEL_NAMES,
 )
 
 # Of a process, not of the fleet: read by the roles themselves, so they are no misspelt settings.
@@ -119,23 +128,6 @@ class RedisBudget(NamedTuple):
         return int(maxmemory * self.share) if maxmemory else None
 
 
-class CacheSettings(NamedTuple):
-    """Laravel's cache, where restart signals and unique locks live."""
-
-    store: str | None  # None: not written, and the default differs between versions
-    prefixes: tuple[str, ...]  # candidates of the prefix inside the store
-    redis: RedisSettings  # values; locks are on Laravel's default connection
-
-
-class QueueSettings(NamedTuple):
-    """Laravel's Redis queue as config/queue.php reads it."""
-
-    connection: str | None
-    default_queue: str
-    retry_after: int  # seconds
-    failed_driver: str
-
-
 class Settings(BaseSettings):
     """Frozen; secrets are SecretStr. Build it with `load`, or by keyword in tests."""
 
@@ -157,6 +149,7 @@ class Settings(BaseSettings):
     horizon_prefix: str
     cache: CacheSettings
     queue: QueueSettings
+    laravel: LaravelSettings
     redis_budget: RedisBudget = RedisBudget(Decimal("0.25"), None)
     partitions: int = 32
     stream_retention: timedelta = timedelta(hours=24)
@@ -237,17 +230,9 @@ def build(merged: Merged, role: str, exists: Callable[[str], bool] | None) -> Se
         prefix=prefix,
         broker_prefix=f"{prefix}fleet:" if broker_prefix is None else broker_prefix,
         horizon_prefix=naming.horizon_prefix(app_name, _written(values, "HORIZON_PREFIX")),
-        cache=CacheSettings(
-            values.get("CACHE_STORE") or values.get("CACHE_DRIVER") or None,
-            naming.cache_prefixes(app_name, _written(values, "CACHE_PREFIX")),
-            cache_redis,
-        ),
-        queue=QueueSettings(
-            values.get("QUEUE_CONNECTION") or None,
-            values.get("REDIS_QUEUE") or "default",
-            _whole(values, "REDIS_QUEUE_RETRY_AFTER", 90, 1, 7 * 86_400),
-            values.get("QUEUE_FAILED_DRIVER") or "database-uuids",
-        ),
+        cache=cache_settings(values, app_name, cache_redis),
+        queue=queue_settings(values),
+        laravel=laravel_settings(values, merged.beside),
         redis_budget=parse_budget(values.get("FLEET_REDIS_BUDGET") or "25%"),
         partitions=_whole(values, "FLEET_PARTITIONS", 32, 1, _MAX_PARTITIONS),
         stream_retention=parse_retention(values.get("FLEET_STREAM_RETENTION") or "24h"),

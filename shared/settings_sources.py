@@ -28,8 +28,11 @@ _LITERALS: dict[str, str | None] = {"null": None, "empty": "", "true": "true", "
 
 
 class Merged(NamedTuple):
+    """notes: where two sources disagree, names only. beside: the folder of the env file."""
+
     values: Values
-    notes: tuple[str, ...]  # where two sources disagree; names only, never values
+    notes: tuple[str, ...]
+    beside: Path = Path()
 
 
 def merge(
@@ -52,7 +55,7 @@ def merge(
         for name, value in sorted(export_layer.items())
         if name in file_values and name not in own_values and file_values[name] != value
     )
-    return Merged(file_values | export_layer | own_values, notes)
+    return Merged(file_values | export_layer | own_values, notes, env_file.parent)
 
 
 def literal(text: str) -> str | None:

@@ -25,10 +25,10 @@ from shared.streams.decode import routes
 from shared.streams.keys import partition_of, stream_key
 from tests.event_samples import FILL
 from workers.batch import Decoding
+from workers.batch_report import BatchReport
 from workers.consumer import StreamReader, node_name
 from workers.lane import Bounds, Tools
 from workers.registry import EVENTS, EventType
-from workers.reporting import BatchReport
 
 CONSUMER = "ledger"
 TS_US = "1764000000123456"

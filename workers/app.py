@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 
 from celery import signals
 
 from shared import telemetry
 from shared.masking import Mask
 from shared.settings import Settings
+from workers.batch_report import tell
 from workers.config import refuse_overrides
 from workers.flower import set_password
-from workers.reporting import BatchReport
+from workers.reporting import Report
 from workers.roles import current, load_settings
 from workers.stream_step import Reader
 from workers.wiring import make_app
@@ -36,10 +38,10 @@ def _start_logs(**_: object) -> None:
     )
 
 
-def _make_reader(node: str, report: Callable[[BatchReport], None]) -> Reader:
+def _make_reader(node: str, report: Callable[[Report], None]) -> Reader:
     from workers.build import build_reader  # noqa: PLC0415 - only stream nodes need its drivers
 
-    return build_reader(_settings, node, report)
+    return build_reader(_settings, node, partial(tell, report))
 
 
 if _role == "flower":

@@ -13,8 +13,8 @@ from shared.streams.assignment import PartitionId
 from shared.streams.decode import Table, decode
 from shared.streams.event import Event
 from shared.streams.log import Entry
+from workers.batch_report import BatchReport
 from workers.events.parked import account_of, identity_of
-from workers.reporting import BatchReport
 
 
 @dataclass(slots=True)

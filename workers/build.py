@@ -20,13 +20,13 @@ from shared.streams.connection import control_client, data_client
 from shared.streams.decode import routes
 from workers import retention
 from workers.batch import Decoding
+from workers.batch_report import BatchReport
 from workers.consumer import StreamReader, node_name
 from workers.lane import Bounds, Tools
 from workers.memory import budget_bytes, streams_bytes
 from workers.partitions import settle_partitions
 from workers.registry import EVENTS, STREAMS, UPCASTERS, EventType
 from workers.relay import Relay, RelayTools
-from workers.reporting import BatchReport
 from workers.roles import load_settings
 from workers.status import Status, collect
 

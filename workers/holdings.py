@@ -22,7 +22,7 @@ from shared.mysql.offsets import EVENT_ID_BYTES, Claim, Offset, Offsets
 from shared.mysql.parked import value_of
 from shared.streams.assignment import PartitionId
 from shared.streams.keys import stream_key
-from shared.streams.lease import BEAT_SECONDS
+from shared.streams.lease import BEAT_SECONDS, Leases
 from shared.streams.log import START, Tail, id_pair, tails
 from workers.batch import OwnedPartition
 from workers.links import Links, Tools, mysql_errors
@@ -42,7 +42,7 @@ class Holdings:
         self._lanes = lanes
         self._owned: dict[PartitionId, OwnedPartition] = {}
         self._next_follow = self._next_check = self._next_rows = 0.0
-        self.links = Links(tools, self._adopt_sessions)
+        self.links = Links(tools.connect_mysql, tools.connect_redis, self._adopt_sessions)
 
     def all(self) -> list[OwnedPartition]:
         return list(self._owned.values())
@@ -75,7 +75,7 @@ class Holdings:
 
     def _take(self, wanted: PartitionId) -> None:
         try:
-            if not self.links.leases().acquire(wanted):
+            if not self._leases().acquire(wanted):
                 return
         except RedisError as error:
             raise self.redis_away(error) from error
@@ -183,7 +183,7 @@ class Holdings:
         if not self.links.has_redis:
             return  # each new attempt would wait for the timeout of a connection
         try:
-            self.links.leases().release([partition.id])
+            self._leases().release([partition.id])
         except RedisError as error:
             self.redis_away(error)
 
@@ -253,6 +253,10 @@ class Holdings:
         partition.entries_read = trimmed
         telemetry.count("fleet_redis_losses_total", stream=stream)
         self._tools.log("redis_lost_data", stream=stream, partition=number, loss=loss)
+
+    def _leases(self) -> Leases:
+        tools = self._tools
+        return Leases(self.links.redis(), tools.prefix, tools.consumer, tools.node)
 
     def redis_away(self, error: RedisError) -> Unavailable:
         """After any Redis error every offset is checked again before the next read."""

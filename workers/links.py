@@ -12,10 +12,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from shared.mysql.connection import classify
-from shared.streams.lease import Leases
 from workers.batch import Decoding
+from workers.batch_report import BatchReport
 from workers.registry import EventType
-from workers.reporting import BatchReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +64,14 @@ class Links:
     greet: called with every new MySQL session before anything else uses it.
     """
 
-    def __init__(self, tools: Tools, greet: Callable[[Any], None]) -> None:
-        self._tools = tools
+    def __init__(
+        self,
+        connect_mysql: Callable[[], Any],
+        connect_redis: Callable[[], Redis],
+        greet: Callable[[Any], None] = lambda _: None,
+    ) -> None:
+        self._connect_mysql = connect_mysql
+        self._connect_redis = connect_redis
         self._greet = greet
         self._connection: Any = None
         self._redis: Redis | None = None
@@ -75,7 +80,7 @@ class Links:
         """The open connection. Raises Unavailable."""
         if self._connection is None:
             with mysql_errors():
-                connection = self._tools.connect_mysql()
+                connection = self._connect_mysql()
                 try:
                     self._greet(connection)
                 except BaseException:
@@ -105,7 +110,7 @@ class Links:
 
     def redis(self) -> Redis:
         if self._redis is None:
-            self._redis = self._tools.connect_redis()
+            self._redis = self._connect_redis()
         return self._redis
 
     @property
@@ -118,10 +123,6 @@ class Links:
             redis, self._redis = self._redis, None
             with suppress(RedisError):
                 redis.close()
-
-    def leases(self) -> Leases:
-        tools = self._tools
-        return Leases(self.redis(), tools.prefix, tools.consumer, tools.node)
 
 
 @contextmanager

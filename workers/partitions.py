@@ -9,7 +9,7 @@ from typing import Any
 from redis import Redis
 
 from shared.errors import SettingsError
-from shared.mysql.queries import load
+from shared.queries import load
 
 SQL = load(Path(__file__).with_name("partitions.sql"))
 

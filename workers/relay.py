@@ -34,7 +34,7 @@ from shared.mysql import outbox
 from shared.mysql.connection import classify
 from shared.mysql.outbox import OutboxRow
 from shared.mysql.parked import ParkedEvent, park
-from shared.mysql.queries import load
+from shared.queries import load
 from shared.streams.assignment import PartitionId
 from shared.streams.keys import partition_of, stream_key
 from shared.streams.log import START, Entry, id_pair

@@ -1,12 +1,12 @@
-"""Batches of the stream reader as tasks in Flower.
+"""Batches of streams and jobs of Laravel as tasks in Flower.
 
-Flower saturates at about 1,600 tasks/s and a busy node commits hundreds of batches a second, so
-batches are merged per stream and at most SUMMARIES_PER_SECOND summaries leave a node. Failures are
-never merged away: each leaves as a task of its own (beyond FAILURES_KEPT waiting ones, equal
+Flower saturates at about 1,600 tasks/s and a busy node does thousands of pieces of work a second,
+so reports of one task are merged and at most SUMMARIES_PER_SECOND summaries leave a node. Failures
+are never merged away: each leaves as a task of its own (beyond FAILURES_KEPT waiting ones, equal
 failures share one that carries their number).
 
-The reader thread only adds to a table. A thread of its own talks to the broker, so a broker that
-is away costs memory for one summary per stream, and no time.
+The working thread only adds to a table. A thread of its own talks to the broker, so a broker that
+is away costs memory for one summary per task, and no time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -30,53 +31,57 @@ _PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)
 _log = telemetry.log(__name__)
 
 
-class BatchReport(NamedTuple):
-    """One batch of one stream. seconds: read to commit. Ids are stream entry ids.
+class Report(NamedTuple):
+    """One piece of work: a batch, or a job. task: its name in Flower; such of one name are merged.
 
+    counts: what was done, summed when merged. places: partitions or queues. first, last: ids.
     error: what made it fail (nothing of it is committed), with its traceback.
     """
 
-    stream: str
-    partitions: tuple[int, ...]
-    events: int
-    parked: int
+    task: str
+    counts: Mapping[str, int]
+    places: tuple[str, ...]
     seconds: float
-    first_id: str
-    last_id: str
+    first: str
+    last: str
     error: str | None = None
     traceback: str | None = None
 
 
 @dataclass(slots=True)
 class Summary:
-    """Batches of one stream that leave as one task; `batches` says how many were merged."""
+    """Reports of one task that leave as one; `runs` says how many were merged."""
 
-    stream: str
-    partitions: set[int]
-    first_id: str
-    last_id: str
-    events: int = 0
-    parked: int = 0
+    task: str
+    first: str
+    last: str
+    counts: Counter[str] = field(default_factory=Counter)
+    places: set[str] = field(default_factory=set)
     seconds: float = 0.0
-    batches: int = 0
+    runs: int = 0
     error: str | None = None
     traceback: str | None = None
     uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
 
     @classmethod
-    def of(cls, report: BatchReport) -> Summary:
-        summary = cls(report.stream, set(), report.first_id, report.last_id)
+    def of(cls, report: Report) -> Summary:
+        summary = cls(report.task, report.first, report.last)
         summary.error, summary.traceback = report.error, report.traceback
         summary.add(report)
         return summary
 
-    def add(self, report: BatchReport) -> None:
-        self.partitions.update(report.partitions)
-        self.last_id = report.last_id
-        self.events += report.events
-        self.parked += report.parked
-        self.seconds += report.seconds
-        self.batches += 1
+    def add(self, report: Report) -> None:
+        self._sum(report, 1)
+
+    def merge(self, later: Summary) -> None:
+        self._sum(later, later.runs)
+
+    def _sum(self, more: Report | Summary, runs: int) -> None:
+        self.counts.update(more.counts)
+        self.places.update(more.places)
+        self.last = more.last
+        self.seconds += more.seconds
+        self.runs += runs
 
 
 class Pending:
@@ -93,18 +98,18 @@ class Pending:
     def __len__(self) -> int:
         return len(self._merged) + len(self._failures)
 
-    def add(self, report: BatchReport) -> None:
+    def add(self, report: Report) -> None:
         if report.error is not None:
             self._add_failure(report)
-        elif report.stream in self._merged:
-            self._merged[report.stream].add(report)
+        elif report.task in self._merged:
+            self._merged[report.task].add(report)
         else:
-            self._merged[report.stream] = Summary.of(report)
+            self._merged[report.task] = Summary.of(report)
 
-    def _add_failure(self, report: BatchReport) -> None:
+    def _add_failure(self, report: Report) -> None:
         if len(self._failures) >= self._failures_kept:
             for waiting in reversed(self._failures):
-                if (waiting.stream, waiting.error) == (report.stream, report.error):
+                if (waiting.task, waiting.error) == (report.task, report.error):
                     waiting.add(report)
                     return
         self._failures.append(Summary.of(report))
@@ -115,12 +120,12 @@ class Pending:
         self._filled_at = now
         self._tokens = min(self._rate, self._tokens + elapsed * self._rate)
         taken, self._failures = self._failures, []
-        for stream in list(self._merged):
+        for task in list(self._merged):
             if self._tokens < 1:
                 break
             self._tokens -= 1
-            # Taken out and, if it returns, put at the end: no stream can starve another.
-            taken.append(self._merged.pop(stream))
+            # Taken out and, if it returns, put at the end: no task can starve another.
+            taken.append(self._merged.pop(task))
         return taken
 
     def put_back(self, unsent: Iterable[Summary]) -> None:
@@ -130,15 +135,10 @@ class Pending:
         for old in unsent:
             if old.error is not None:
                 continue
-            new = self._merged.get(old.stream)
+            new = self._merged.get(old.task)
             if new is not None:
-                old.partitions |= new.partitions
-                old.last_id = new.last_id
-                old.events += new.events
-                old.parked += new.parked
-                old.seconds += new.seconds
-                old.batches += new.batches
-            self._merged[old.stream] = old
+                old.merge(new)
+            self._merged[old.task] = old
 
 
 class Sender(Protocol):
@@ -178,8 +178,7 @@ class Reporter:
         self._in_hand = 0  # summaries that a turn has taken and neither sent nor put back
         self._thread = threading.Thread(target=self._run, name="fleet-reports", daemon=True)
 
-    def __call__(self, report: BatchReport) -> None:
-        observe_batch(report)
+    def __call__(self, report: Report) -> None:
         with self._lock:
             self._pending.add(report)
 
@@ -254,37 +253,15 @@ class Reporter:
             return  # it was closed because it is broken
 
 
-def observe_batch(report: BatchReport) -> None:
-    """Metrics and the one log line of a batch."""
-    outcome = "failed" if report.error is not None else "committed"
-    telemetry.count("fleet_batches_total", stream=report.stream, outcome=outcome)
-    telemetry.observe("fleet_batch_seconds", report.seconds, stream=report.stream)
-    line: dict[str, Any] = {
-        "stream": report.stream,
-        "partitions": sorted(report.partitions),
-        "events": report.events,
-        "parked": report.parked,
-        "seconds": round(report.seconds, 6),
-        "first_id": report.first_id,
-        "last_id": report.last_id,
-    }
-    if report.error is not None:
-        _log.error("batch_failed", error=report.error, trace=report.traceback, **line)
-        return
-    telemetry.count("fleet_events_total", report.events, stream=report.stream)
-    telemetry.observe("fleet_batch_events", report.events, stream=report.stream)
-    _log.info("batch", **line)
-
-
 def task_events(summary: Summary) -> list[tuple[str, dict[str, Any]]]:
     """The task events that make Flower list a summary as an ordinary task."""
-    partitions = ",".join(str(number) for number in sorted(summary.partitions))
-    same = {"uuid": summary.uuid, "name": f"stream.{summary.stream}.batch"}
+    same = {"uuid": summary.uuid, "name": summary.task}
+    counts = {**summary.counts, "runs": summary.runs}
     received = {
         **same,
-        "args": f"({summary.events} entries)",
-        "kwargs": f"{{partitions: {partitions}, batches: {summary.batches}, "
-        f"ids: {summary.first_id}..{summary.last_id}}}",
+        "args": f"({', '.join(f'{number} {name}' for name, number in summary.counts.items())})",
+        "kwargs": f"{{at: {','.join(sorted(summary.places))}, runs: {summary.runs}, "
+        f"ids: {summary.first}..{summary.last}}}",
         "root_id": summary.uuid,
         "parent_id": None,
         "retries": 0,
@@ -299,9 +276,7 @@ def task_events(summary: Summary) -> list[tuple[str, dict[str, Any]]]:
             "traceback": summary.traceback or "",
         }
     else:
-        result = json.dumps(
-            {"events": summary.events, "parked": summary.parked, "batches": summary.batches}
-        )
+        result = json.dumps(counts)
         end = "task-succeeded", {**same, "runtime": summary.seconds, "result": result}
     return [("task-received", received), ("task-started", same), end]
 

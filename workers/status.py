@@ -9,7 +9,7 @@ from typing import Any
 
 from redis import Redis
 
-from shared.mysql.queries import load
+from shared.queries import load
 from shared.streams.keys import stream_key
 from workers.memory import streams_bytes
 

@@ -21,7 +21,7 @@ from celery import bootsteps, signals
 from celery.worker import state
 
 from shared import telemetry
-from workers.reporting import BatchReport, EventSender, Reporter
+from workers.reporting import EventSender, Report, Reporter
 
 # How long a stop waits for the batch in hand. Batches aim at 0.3 s; a lock wait may take seconds.
 JOIN_SECONDS = 20.0
@@ -42,7 +42,7 @@ class Reader(Protocol):
 
 
 # (stable node name, where batches are reported) -> the reader; opens connections, may raise.
-MakeReader = Callable[[str, Callable[[BatchReport], None]], Reader]
+MakeReader = Callable[[str, Callable[[Report], None]], Reader]
 
 
 class StreamStep(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no types

@@ -19,7 +19,7 @@ from shared.ledger.signals import SignalReport
 from shared.mysql import book_entries, book_fills, book_folds, book_orders
 from shared.mysql.book_daily import Daily
 from shared.mysql.book_rows import Rows
-from shared.mysql.queries import load
+from shared.queries import load
 
 SQL = load(Path(__file__).with_name("book.sql"))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from shared.ledger.cash import union
 from shared.mysql.book_rows import Rows
-from shared.mysql.queries import load
+from shared.queries import load
 
 SQL = load(Path(__file__).with_name("book_breaks.sql"))
 

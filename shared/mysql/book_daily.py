@@ -13,7 +13,7 @@ from shared.ledger.days import day_of, day_text
 from shared.ledger.fill import Fill
 from shared.ledger.money import LEDGER, ZERO
 from shared.mysql.book_rows import Rows
-from shared.mysql.queries import load
+from shared.queries import load
 
 SQL = load(Path(__file__).with_name("book_daily.sql"))
 

@@ -13,7 +13,7 @@ from shared.ledger.signals import SignalReport, signal_conflicts, signal_rank
 from shared.mysql.book_breaks import BreakKey, Details, open_breaks
 from shared.mysql.book_daily import Daily
 from shared.mysql.book_rows import Rows
-from shared.mysql.queries import load
+from shared.queries import load
 
 SQL = load(Path(__file__).with_name("book_entries.sql"))
 

@@ -25,7 +25,7 @@ from shared.mysql.book_positions import (
     write_positions,
 )
 from shared.mysql.book_rows import Rows
-from shared.mysql.queries import load
+from shared.queries import load
 
 SQL = load(Path(__file__).with_name("book_fills.sql"))
 

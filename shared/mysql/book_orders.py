@@ -13,7 +13,7 @@ from pathlib import Path
 
 from shared.ledger.orders import RANKS, OrderReport, join, order_row_key
 from shared.mysql.book_rows import Rows
-from shared.mysql.queries import load
+from shared.queries import load
 
 SQL = load(Path(__file__).with_name("book_orders.sql"))
 

@@ -11,7 +11,7 @@ from shared.ledger.days import day_number, day_text, time_text
 from shared.ledger.fill import OrderKey, order_key
 from shared.ledger.position import DayRow, State, Traded, average_entry
 from shared.mysql.book_rows import Rows
-from shared.mysql.queries import load
+from shared.queries import load
 
 SQL = load(Path(__file__).with_name("book_positions.sql"))
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import MySQLdb
 
 from shared.errors import Fenced
-from shared.mysql.queries import load
+from shared.queries import load
 
 SQL = load(Path(__file__).with_name("offsets.sql"))
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from shared.mysql.queries import load
+from shared.queries import load
 
 SQL = load(Path(__file__).with_name("outbox.sql"))
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from shared.mysql.queries import load
+from shared.queries import load
 
 SQL = load(Path(__file__).with_name("parked.sql"))
 

@@ -22,9 +22,9 @@ from shared.masking import Mask
 from shared.mysql.connection import connect
 from shared.settings import Settings, load
 from shared.streams.event import Event
+from workers.batch_report import BatchReport, observe_batch
 from workers.build import LANES, build_reader
 from workers.registry import EVENTS, EventType
-from workers.reporting import BatchReport, observe_batch
 
 
 class Nothing(EventType):

@@ -7,8 +7,8 @@ import sys
 
 from shared import telemetry
 from shared.masking import Mask
+from workers.batch_report import BatchReport
 from workers.build import build_reader
-from workers.reporting import BatchReport
 from workers.roles import load_settings
 
 

@@ -15,7 +15,8 @@ from celery import signals
 from shared import telemetry
 from shared.masking import Mask
 from shared.settings import load
-from workers.reporting import BatchReport
+from workers.batch_report import BatchReport, tell
+from workers.reporting import Report
 from workers.wiring import make_app
 
 MODE = os.environ["FAKE_READER"]
@@ -25,7 +26,7 @@ _settings = load("streams")
 class FakeReader:
     """Reports good and failed batches."""
 
-    def __init__(self, node: str, report: Callable[[BatchReport], None]) -> None:
+    def __init__(self, node: str, report: Callable[[Report], None]) -> None:
         self._node = node
         self._report = report
         self._stopping = threading.Event()
@@ -35,13 +36,12 @@ class FakeReader:
         while not self._stopping.wait(0.05):
             self._batches += 1
             failed = self._batches % 20 == 0
-            self._report(
-                BatchReport(
-                    "orders", (self._batches % 4,), 500, 1, 0.004, "1-0", f"{self._batches}-0",
-                    "Unavailable: MySQL is away" if failed else None,
-                    "Traceback: of a failure" if failed else None,
-                )
+            batch = BatchReport(
+                "orders", (self._batches % 4,), 500, 1, 0.004, "1-0", f"{self._batches}-0",
+                "Unavailable: MySQL is away" if failed else None,
+                "Traceback: of a failure" if failed else None,
             )  # fmt: skip
+            tell(self._report, batch)
             if MODE == "raise" and self._batches > 5:
                 message = "the reader broke"
                 raise RuntimeError(message)

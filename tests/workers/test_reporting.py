@@ -16,20 +16,15 @@ from hypothesis import strategies as st
 from shared import telemetry
 from tests.waiting import eventually
 from tests.workers.fleet_env import Surroundings, free_port, process, surroundings
-from workers.reporting import (
-    BatchReport,
-    EventSender,
-    Pending,
-    Reporter,
-    Summary,
-    task_events,
-)
+from workers.batch_report import BatchReport
+from workers.reporting import EventSender, Pending, Report, Reporter, Summary, task_events
 from workers.roles import ROLES
 
 
-def report(stream: str = "orders", events: int = 10, error: str | None = None) -> BatchReport:
+def report(stream: str = "orders", events: int = 10, error: str | None = None) -> Report:
     trace = "trace" if error else None
-    return BatchReport(stream, (1,), events, 0, 0.01, "1-0", "2-0", error, trace)
+    batch = BatchReport(stream, (1,), events, 0, 0.01, "1-0", "2-0", error, trace)
+    return batch.for_flower()
 
 
 REPORTS = st.lists(
@@ -44,7 +39,7 @@ REPORTS = st.lists(
 
 
 @given(st.lists(REPORTS, max_size=10), st.data())
-def test_nothing_is_lost_or_counted_twice(rounds: list[list[BatchReport]], data: Any) -> None:
+def test_nothing_is_lost_or_counted_twice(rounds: list[list[Report]], data: Any) -> None:
     pending, sent, now = Pending(rate=2), [], 0.0
     for reports in rounds:
         for one in reports:
@@ -59,8 +54,10 @@ def test_nothing_is_lost_or_counted_twice(rounds: list[list[BatchReport]], data:
         now += 1
         sent.extend(pending.take(now))
     everything = [one for reports in rounds for one in reports]
-    assert sum(summary.events for summary in sent) == sum(one.events for one in everything)
-    assert sum(summary.batches for summary in sent) == len(everything)
+    assert sum(summary.counts["events"] for summary in sent) == sum(
+        one.counts["events"] for one in everything
+    )
+    assert sum(summary.runs for summary in sent) == len(everything)
     failures = [summary for summary in sent if summary.error is not None]
     assert len(failures) == sum(one.error is not None for one in everything)
 
@@ -81,10 +78,10 @@ def test_no_stream_starves_another() -> None:
     for step in range(30):
         for stream in ("orders", "signals", "market"):
             pending.add(report(stream))
-        seen += [summary.stream for summary in pending.take(float(step))]
+        seen += [summary.task for summary in pending.take(float(step))]
     assert {stream: seen.count(stream) for stream in set(seen)} == {
-        "orders": 10, "signals": 10, "market": 10,
-    }  # fmt: skip
+        f"stream.{stream}.batch": 10 for stream in ("orders", "signals", "market")
+    }
 
 
 def test_failures_do_not_wait_for_tokens_and_stay_apart() -> None:
@@ -100,7 +97,7 @@ def test_failures_beyond_the_bound_share_one_with_their_number() -> None:
         pending.add(report(error="Unavailable"))
     taken = pending.take(0.0)
     assert len(taken) == 10
-    assert sum(summary.batches for summary in taken) == 100
+    assert sum(summary.runs for summary in taken) == 100
 
 
 def test_a_summary_keeps_its_id_when_it_is_sent_again() -> None:
@@ -112,7 +109,7 @@ def test_a_summary_keeps_its_id_when_it_is_sent_again() -> None:
     pending.add(report())
     (second,) = pending.take(5.0)
     assert second.uuid == first.uuid
-    assert second.batches == 2
+    assert second.runs == 2
 
 
 def test_events_of_a_summary_end_with_its_outcome() -> None:
@@ -254,8 +251,8 @@ def test_batches_are_tasks_in_flower(desk: Desk) -> None:
     assert task is not None
     assert task["name"] == "stream.orders.batch"
     assert task["worker"].startswith("streams-1@")
-    assert task["args"].endswith("entries)")
-    assert json.loads(task["result"])["batches"] >= 1
+    assert task["args"].endswith("parked)")
+    assert json.loads(task["result"])["runs"] >= 1
 
 
 def test_failed_batches_show_their_traceback(desk: Desk) -> None:

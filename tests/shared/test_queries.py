@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.mysql.queries import load
+from shared.queries import load
 
 
 def test_blocks_are_named_and_keep_their_comments(tmp_path: Path) -> None:

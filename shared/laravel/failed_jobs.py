@@ -1,0 +1,127 @@
+"""Rows of failed jobs, as `queue:failed`, `queue:retry` and `queue:forget` expect them.
+
+The row comes before the job leaves its reservation: a crash between the two repeats the row, which
+its uuid makes harmless, and loses nothing. PHP does it the other way round.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+from zoneinfo import ZoneInfo
+
+from shared.errors import SettingsError
+from shared.laravel.cache import Transaction
+from shared.queries import load
+
+SQL = load(Path(__file__).with_name("failed_jobs.sql"))
+
+FILE_ROWS = 100
+"""Laravel's `queue.failed.limit`: the file keeps so many, the newest first."""
+
+
+class FailedJob(NamedTuple):
+    """payload: as it was popped. exception: class, message, place and trace, in Laravel's form."""
+
+    id: str
+    connection: str
+    queue: str
+    payload: str
+    exception: str
+    failed_at: datetime
+
+
+class FailedJobs(Protocol):
+    """Where the application keeps failed jobs. Both calls are done when they return."""
+
+    def add(self, job: FailedJob) -> None: ...
+    def remove(self, job: FailedJob) -> None:
+        """The job turned out to be somebody else's: the row must not stay."""
+
+
+class DatabaseFailedJobs:
+    """`database-uuids`, and `database` for tables without a uuid column; any version's columns.
+
+    timezone: the application's, in which Laravel writes failed_at.
+    """
+
+    def __init__(
+        self, transaction: Transaction, schema: str, table: str, timezone: ZoneInfo
+    ) -> None:
+        self._transaction = transaction
+        self._schema = schema
+        self._name = table
+        self._table = f"`{schema}`.`{table}`"
+        self._timezone = timezone
+        self._has_uuid: bool | None = None
+
+    def add(self, job: FailedJob) -> None:
+        failed_at = job.failed_at.astimezone(self._timezone).strftime("%Y-%m-%d %H:%M:%S")
+        rest = (job.connection, job.queue, job.payload, job.exception, failed_at)
+        with self._transaction() as cursor:
+            if self._uuids(cursor):
+                cursor.execute(SQL["add_with_uuid"].format(table=self._table), (job.id, *rest))
+            else:
+                cursor.execute(SQL["add"].format(table=self._table), rest)
+
+    def remove(self, job: FailedJob) -> None:
+        with self._transaction() as cursor:
+            if self._uuids(cursor):
+                cursor.execute(SQL["remove"].format(table=self._table), (job.id,))
+
+    def _uuids(self, cursor: Any) -> bool:
+        if self._has_uuid is None:
+            cursor.execute(SQL["columns"], (self._schema, self._name))
+            columns = {row[0].lower() for row in cursor.fetchall()}
+            if not columns:
+                raise SettingsError(
+                    f"{self._table} is missing or may not be read: `php artisan queue:failed-table`"
+                    " and migrate, then `fleet doctor --grants`"
+                )
+            self._has_uuid = "uuid" in columns
+        return self._has_uuid
+
+
+class FileFailedJobs:
+    """`file`: JSON in the application's storage folder, on this host. Laravel 10.10 and newer."""
+
+    def __init__(self, path: Path, timezone: ZoneInfo) -> None:
+        self._path = path
+        self._timezone = timezone
+
+    def add(self, job: FailedJob) -> None:
+        failed_at = job.failed_at.astimezone(self._timezone)
+        row = {
+            "id": job.id,
+            "connection": job.connection,
+            "queue": job.queue,
+            "payload": job.payload,
+            "exception": job.exception,
+            "failed_at": failed_at.strftime("%Y-%m-%d %H:%M:%S"),
+            "failed_at_timestamp": int(failed_at.timestamp()),
+        }
+        self._change(lambda rows: [row, *(old for old in rows if old["id"] != job.id)])
+
+    def remove(self, job: FailedJob) -> None:
+        self._change(lambda rows: [row for row in rows if row["id"] != job.id])
+
+    def _change(self, change: Callable[[list[Any]], list[Any]]) -> None:
+        with self._path.open("a+", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0)
+            text = file.read().strip()
+            rows = change(json.loads(text) if text else [])[:FILE_ROWS]
+            file.seek(0)
+            file.truncate()
+            file.write(json.dumps(rows, indent=4))
+
+
+class NoFailedJobs:
+    """`null`: the application keeps none, and so do we."""
+
+    def add(self, job: FailedJob) -> None: ...
+    def remove(self, job: FailedJob) -> None: ...

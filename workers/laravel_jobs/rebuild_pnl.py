@@ -1,0 +1,24 @@
+r"""App\Jobs\Fleet\RebuildPnl: compute an account's figures again from its immutable rows."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from pydantic import Field
+
+from workers.laravel_jobs.arguments import AccountId, Arguments
+from workers.laravel_jobs.context import Context
+
+
+class Model(Arguments):
+    """Compute an account's positions and P&L again from its fills and cash entries."""
+
+    account_id: AccountId = Field(description="id of the exchange account")
+    from_: date | None = Field(
+        default=None, alias="from", description="first UTC day, YYYY-MM-DD; null for all"
+    )
+
+
+def run(context: Context, arguments: Model) -> None:
+    """Recorded; the rebuild of the ledger takes it from there."""
+    context.record(arguments.model_dump_json(by_alias=True), {"state": "recorded"})
