@@ -53,6 +53,14 @@ METRICS: Mapping[str, Metric] = {
     "fleet_redis_losses_total": Metric("counter", ("stream",), "Losses of Redis noticed."),
     "fleet_relay_appended_total": Metric("counter", ("stream",), "Outbox rows appended."),
     "fleet_relay_resent_total": Metric("counter", ("cause",), "Rows sent again, by cause."),
+    "fleet_laravel_jobs_total": Metric(
+        "counter", ("queue", "job", "outcome"), "Runs of Laravel jobs by outcome."
+    ),
+    "fleet_laravel_job_seconds": Metric("histogram", ("queue",), "Run time of a job.", _SECONDS),
+    "fleet_dispatches_total": Metric(
+        "counter", ("job", "outcome"), "Jobs towards Laravel: recorded, or off."
+    ),
+    "fleet_dispatches_pushed_total": Metric("counter", (), "Jobs pushed to Laravel's queues."),
     "fleet_task_runs_total": Metric("counter", ("task", "outcome"), "Scheduled runs by outcome."),
     "fleet_task_seconds": Metric("histogram", ("task",), "Scheduled runs.", _SECONDS),
     "fleet_operator_jobs_total": Metric("counter", ("job", "outcome"), "RQ jobs by outcome."),

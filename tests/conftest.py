@@ -23,6 +23,7 @@ from shared.endpoints import MySQLSettings
 from shared.mysql.connection import connect
 from shared.settings import FLEET_NAMES, Settings, load
 from shared.streams.connection import control_client
+from tests.laravel_world import LaravelWorld
 from tests.runtime_world import World
 from workers.grants import PASSWORD, RoleGrants, grants
 from workers.migrate import migrate_mysql
@@ -45,7 +46,8 @@ CREATE TABLE exchange_accounts (
   created_at TIMESTAMP NULL,
   updated_at TIMESTAMP NULL
 )"""
-FAILED_JOBS = """
+LARAVEL_TABLES = {
+    "failed_jobs": """
 CREATE TABLE failed_jobs (
   id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
   uuid VARCHAR(255) NOT NULL UNIQUE,
@@ -54,7 +56,33 @@ CREATE TABLE failed_jobs (
   payload LONGTEXT NOT NULL,
   exception LONGTEXT NOT NULL,
   failed_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP
-)"""
+)""",
+    "job_batches": """
+CREATE TABLE job_batches (
+  id VARCHAR(255) NOT NULL PRIMARY KEY,
+  name VARCHAR(255) NOT NULL,
+  total_jobs INT NOT NULL,
+  pending_jobs INT NOT NULL,
+  failed_jobs INT NOT NULL,
+  failed_job_ids LONGTEXT NOT NULL,
+  options MEDIUMTEXT NULL,
+  cancelled_at INT NULL,
+  created_at INT NOT NULL,
+  finished_at INT NULL
+)""",
+    "cache": """
+CREATE TABLE cache (
+  `key` VARCHAR(255) NOT NULL PRIMARY KEY,
+  value MEDIUMTEXT NOT NULL,
+  expiration INT NOT NULL
+)""",
+    "cache_locks": """
+CREATE TABLE cache_locks (
+  `key` VARCHAR(255) NOT NULL PRIMARY KEY,
+  owner VARCHAR(255) NOT NULL,
+  expiration INT NOT NULL
+)""",
+}
 
 
 @pytest.fixture(scope="session")
@@ -97,7 +125,8 @@ def schema_name(mysql_root: MySQLSettings) -> Iterator[str]:
         cursor.execute(f"CREATE DATABASE {name}_laravel CHARACTER SET utf8mb4")
         cursor.execute(f"USE {name}_laravel")
         cursor.execute(EXCHANGE_ACCOUNTS)
-        cursor.execute(FAILED_JOBS)
+        for statement in LARAVEL_TABLES.values():
+            cursor.execute(statement)
     yield name
     with closing(connect(mysql_root)) as root:
         cursor = root.cursor()
@@ -144,8 +173,8 @@ def fleet_schema(
         )
         names = [name for (name,) in cursor.fetchall()]
         names += [
-            f"{schema_name}_laravel`.`exchange_accounts",
-            f"{schema_name}_laravel`.`failed_jobs",
+            f"{schema_name}_laravel`.`{table}"
+            for table in ("exchange_accounts", *LARAVEL_TABLES)
         ]
         # TRUNCATE takes 20 ms a table, asking whether there is a row takes none.
         asked = " UNION ALL ".join(
@@ -272,3 +301,30 @@ def _environ(
 
 def _user_of(schema: str) -> Callable[[str], str]:
     return lambda role: f"{schema}_{role}"
+
+
+@pytest.fixture
+def laravel(
+    servers: Mapping[str, str],
+    settings_for: Callable[..., Settings],
+    mysql_root: MySQLSettings,
+    fleet_schema: str,
+    redis_root: Any,
+    redis_prefix: str,
+) -> Iterator[LaravelWorld]:
+    """Real Laravel on this test's schema and prefix; Python works as the role `laravel`."""
+    schema = f"{fleet_schema}_laravel"
+    environ = {
+        "PATH": os.environ["PATH"],
+        "REDIS_PREFIX": redis_prefix,
+        "CACHE_PREFIX": "cache",
+        "DB_DATABASE": schema,
+        "DB_USERNAME": "root",
+        "DB_PASSWORD": servers["SERVERS_DB_ROOT_PASSWORD"],
+        "FLEET_DB_DATABASE": fleet_schema,
+    }
+    settings = settings_for("laravel", CACHE_STORE="redis", CACHE_PREFIX="cache")
+    with closing(connect(mysql_root, fleet_schema)) as connection:
+        yield LaravelWorld(
+            settings, connection, redis_root, servers["SERVERS_PHP"], environ, schema
+        )

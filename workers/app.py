@@ -39,7 +39,12 @@ def _start_logs(**_: object) -> None:
 
 
 def _make_reader(node: str, report: Callable[[Report], None]) -> Reader:
-    from workers.build import build_reader  # noqa: PLC0415 - only stream nodes need its drivers
+    # Imported where they are needed: each role has drivers of its own.
+    if _role == "laravel":
+        from workers.laravel_build import build_worker  # noqa: PLC0415
+
+        return build_worker(_settings, node, report)
+    from workers.build import build_reader  # noqa: PLC0415
 
     return build_reader(_settings, node, partial(tell, report))
 

@@ -12,6 +12,7 @@ import MySQLdb
 from redis import Redis
 
 from shared import telemetry
+from shared.laravel.dispatch import Pusher
 from shared.masking import Mask
 from shared.mysql.connection import connect
 from shared.settings import Settings
@@ -22,7 +23,9 @@ from workers import retention
 from workers.batch import Decoding
 from workers.batch_report import BatchReport
 from workers.consumer import StreamReader, node_name
+from workers.dispatch_relay import DispatchRelay
 from workers.lane import Bounds, Tools
+from workers.links import Links
 from workers.memory import budget_bytes, streams_bytes
 from workers.partitions import settle_partitions
 from workers.registry import EVENTS, STREAMS, UPCASTERS, EventType
@@ -89,8 +92,8 @@ def _calm_collector() -> None:
     gc.set_threshold(COLLECT_AFTER, 20, 20)
 
 
-def build_relay() -> tuple[Relay, int]:
-    """The relay of this process, from the environment, and its first metrics port."""
+def build_relay() -> tuple[Relay, DispatchRelay, int]:
+    """Both loops of the relay's process, from the environment, and its first metrics port."""
     settings = load_settings("relay")
     telemetry.start(
         Mask.of(settings),
@@ -98,7 +101,22 @@ def build_relay() -> tuple[Relay, int]:
         dsn=settings.sentry_dsn.get_secret_value() if settings.sentry_dsn else "",
         environment=settings.app_env,
     )
-    return relay_of(settings), settings.metrics_port
+    return relay_of(settings), dispatch_relay_of(settings), settings.metrics_port
+
+
+def dispatch_relay_of(settings: Settings) -> DispatchRelay:
+    """The loop that pushes jobs to Laravel's queues."""
+    links = Links(
+        partial(connect, settings.mysql),
+        partial(data_client, settings.redis, "fleet-dispatches"),
+    )
+    make_pusher = partial(
+        Pusher,
+        prefix=settings.prefix,
+        connection=settings.laravel_connection,
+        horizon="" if settings.horizon == "off" else settings.horizon_prefix,
+    )
+    return DispatchRelay(links, make_pusher, telemetry.log("fleet.dispatches").info)
 
 
 def relay_of(settings: Settings) -> Relay:

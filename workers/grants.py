@@ -59,7 +59,10 @@ _LEDGER: Mapping[str, str] = {
     "fleet_breaks": _WRITE,
     "fleet_parked": _WRITE,
 }
-_ALL_TABLES = (*_LEDGER, "fleet_offsets", "fleet_outbox", "fleet_settings", VERSION_TABLE)
+_LARAVEL = ("fleet_requests", "fleet_quarantine", "fleet_dispatches")
+_ALL_TABLES = (
+    *_LEDGER, "fleet_offsets", "fleet_outbox", "fleet_settings", VERSION_TABLE, *_LARAVEL,
+)  # fmt: skip
 _VIEWS = ("fleet_account_sources", "fleet_pnl_by_user")
 
 # UPDATE where a statement inserts `ON DUPLICATE KEY UPDATE` or reads `FOR UPDATE`.
@@ -78,6 +81,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "fleet_outbox": "SELECT, UPDATE",
         "fleet_parked": _WRITE,  # rows for a stream that nobody reads
         "fleet_account_state": _WRITE,
+        "fleet_dispatches": "SELECT, UPDATE",
     },
     "jobs": {
         **_EVERYBODY,
@@ -87,13 +91,13 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "fleet_account_sources": _READ,
         "fleet_positions": _READ,
         "fleet_breaks": _WRITE,
+        "fleet_requests": "SELECT, DELETE",
+        "fleet_dispatches": "SELECT, INSERT, DELETE",
     },
     "laravel": {
         **_EVERYBODY,
-        "fleet_account_state": _READ,
-        "fleet_outbox": _ADD,
-        "fleet_account_sources": _READ,
-        "fleet_parked": _READ,
+        "fleet_requests": _WRITE,
+        "fleet_quarantine": _WRITE,
     },
     "rq": {
         **_EVERYBODY,
@@ -113,6 +117,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "fleet_outbox": _READ,
         "fleet_parked": _READ,
         "fleet_positions": _READ,
+        **dict.fromkeys(_LARAVEL, _READ),
     },
     "cli": {
         **dict.fromkeys((*_ALL_TABLES, *_VIEWS), _READ),
@@ -120,6 +125,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "fleet_offsets": _WRITE,
         "fleet_outbox": "SELECT, INSERT, UPDATE",
         "fleet_settings": _WRITE,
+        "fleet_quarantine": _FULL,
     },
 }
 # Laravel's own database user, where our schema is not its own: Fleet::record() and screens.
@@ -131,7 +137,12 @@ LARAVEL_TABLES: Mapping[str, Mapping[str, str]] = {
     "jobs": {SOURCES_TABLE: _SOURCES},
     "rq": {SOURCES_TABLE: _SOURCES},
     "cli": {SOURCES_TABLE: "SELECT (id, user_id, venue, product, settings, active)"},
-    "laravel": {SOURCES_TABLE: _SOURCES, "failed_jobs": _ADD},
+    "laravel": {
+        "failed_jobs": _FULL,
+        "job_batches": _READ,
+        "cache": _FULL,  # signals and exception counters, where the cache is the database
+        "cache_locks": _FULL,
+    },
     "migrate": {SOURCES_TABLE: _SOURCES},
 }
 # MySQL has no grants for tables by pattern: in Laravel's own schema these reach its tables, too.
@@ -210,15 +221,22 @@ BROKER_REDIS: Mapping[str, _Redis] = {
 }
 LARAVEL_REDIS: Mapping[str, _Redis] = {
     "laravel": _Redis(
-        ("~{p}queues:*", "~{p}*laravel_unique_job:*", "~{h}*"),
-        commands="+eval +evalsha +script|load +llen +rpush +lpop +blpop +zadd +zrem +zcard"
-        " +zrangebyscore +zremrangebyrank +zremrangebyscore +zrange +hset +hmset +hget +hmget"
-        " +hgetall +hincrby +expire +expireat +del +get +set +exists +sadd +smembers",
+        (
+            "~{p}queues:*", "~{p}fleet:quarantine:*", "~{h}*",
+            "~{p}*illuminate:*", "~{p}*job-exceptions:*", "~{p}*laravel_unique_job:*",
+        ),
+        commands="+eval +evalsha +script|load +time +lindex +lpush +rpush +lpop +blpop +lrange"
+        " +lrem +zadd +zrem +zscore +zrangebyscore +zrevrangebyscore +hset +hget +hmget +expire"
+        " +expireat +del +get +mget +set +incr +sadd +sismember",
     ),
-    "jobs": _Redis(
-        ("~{p}queues:*",), commands="+eval +evalsha +script|load +rpush +zadd +llen +zcard"
+    "relay": _Redis(
+        ("~{p}queues:*", "~{p}fleet:dispatched:*", "~{h}*"),
+        commands="+eval +evalsha +script|load +time +rpush +llen +zadd +hset +expireat +set"
+        " +sismember",
     ),
-    "cli": _Redis(("%R~{p}queues:*",), commands="+llen +zcard"),
+    "cli": _Redis(
+        ("~{p}queues:*", "%R~{p}fleet:quarantine:*"), commands="+llen +zcard +rpush"
+    ),
     "metrics": _Redis(("%R~{p}queues:*",), commands="+llen +zcard"),
 }
 

@@ -48,6 +48,9 @@ SQL = load(Path(__file__).with_name("relay.sql"))
 SILENT_SECONDS = 60
 """The server ends a session that says nothing for so long; a relay speaks every second."""
 
+JOIN_SECONDS = 10.0
+"""For the push of dispatches in hand, at a stop."""
+
 REFUSED_FOR_EVER = ("WRONGTYPE", "The stream has exhausted")
 """How replies begin that no waiting will cure."""
 _CURE = "see what holds the stream's key, RENAME or DEL it, then `fleet parked replay`"
@@ -346,11 +349,22 @@ def main() -> None:
     """`python -m workers.relay`."""
     from workers.build import build_relay  # noqa: PLC0415 - the composition root imports this module
 
-    relay, port = build_relay()
-    http.serve(port, http.Probes("relay", relay.alive, relay.ready))
+    relay, dispatches, port = build_relay()
+    thread = threading.Thread(target=dispatches.run, name="fleet-dispatches", daemon=True)
+
+    def alive() -> bool:
+        return relay.alive() and thread.is_alive() and dispatches.alive()
+
+    def stop(*_: object) -> None:
+        relay.stop()
+        dispatches.stop()
+
+    http.serve(port, http.Probes("relay", alive, relay.ready))
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: relay.stop())
+        signal.signal(number, stop)
+    thread.start()
     relay.run()
+    thread.join(JOIN_SECONDS)
 
 
 if __name__ == "__main__":

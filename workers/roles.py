@@ -41,6 +41,13 @@ ROLES: Mapping[str, Role] = {
         ("broker", "redis", "mysql"), "http", 30, "threads",
     ),
     "relay": Role("python -m workers.relay", ("redis", "mysql"), "http", 15),
+    "laravel": Role(
+        # One job at a time, as queue:work: more nodes (FLEET_SLOT) run more. threads, because the
+        # loop is a thread of ours; a stop waits for the job in hand, the restart signal as well.
+        "celery -q -A workers.app worker -P threads -c 1 -E -Q fleet.control"
+        " -n laravel-${FLEET_SLOT:-1}@%h",
+        ("broker", "redis", "mysql"), "http", 90, "threads",
+    ),
     "jobs": Role(
         # prefork: time limits are real there. Stopped by a soft shutdown (REMAP_SIGTERM), which
         # hands a task that takes too long back to the queue.

@@ -27,6 +27,9 @@ from workers.stream_step import MakeReader, StreamStep, with_reader
 LOOP_SECONDS = 60.0
 _TICK_SECONDS = 5.0
 HIDDEN = "(hidden)"
+READERS = frozenset({"streams", "laravel"})
+"""Roles whose node runs a reader of ours beside Celery's own loop."""
+
 _AWAY = (Unavailable, OSError, redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
 _log = telemetry.log(__name__)
 
@@ -38,13 +41,13 @@ def _hide_arguments(headers: dict[str, Any] | None = None, **_: Any) -> None:
 
 
 def make_app(settings: Settings, role: str, make_reader: MakeReader | None = None) -> Celery:
-    """The application of `role`. make_reader: what a stream node runs; needed by `streams` only."""
+    """The application of `role`. make_reader: what a node of READERS runs."""
     app = Celery("fleet")
     app.conf.update(celery_settings(settings, role))
     signals.before_task_publish.connect(_hide_arguments, weak=False)
     for name, row in SCHEDULED.items():
         _register(app, name, row, settings)
-    if role == "streams" and make_reader is not None:
+    if role in READERS and make_reader is not None:
         app.steps["worker"].add(with_reader(make_reader))
     if role in ROLES:
         app.steps["worker"].add(_loop_step())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from instances import CHECKOUT, Instance, application_settings, env_text, write_private
@@ -11,7 +12,12 @@ from processes import BIN_PATH, must_run_inside
 
 USER = "www-data"
 NAME = "app"
-SOURCE = CHECKOUT / "deploy" / "desk" / "laravel"
+# Place in the application's folder → folder of the checkout. There is no Composer in the root: the
+# package goes where Composer would put it.
+PARTS = {
+    Path(): CHECKOUT / "deploy" / "desk" / "laravel",
+    Path("vendor/tradefleet/laravel"): CHECKOUT / "deploy" / "laravel",
+}
 WRITABLE = ("storage/framework/cache", "storage/framework/views", "storage/logs", "bootstrap/cache")
 OWN = ("storage", "bootstrap/cache", ".env")
 
@@ -19,12 +25,16 @@ OWN = ("storage", "bootstrap/cache", ".env")
 def install(instance: Instance) -> None:
     """The checkout's files and no others; what the application itself has written stays."""
     folder = instance.server_folder(NAME)
-    shutil.copytree(SOURCE, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".env"))
-    for path in (SOURCE, *SOURCE.rglob("*")):
+    sources = _sources()
+    for name, source in sorted(sources.items()):
+        target = folder / name
+        if source is None:
+            target.mkdir(exist_ok=True)
+        else:
+            shutil.copyfile(source, target)
         # Readable to the application's user, whatever umask the checkout was made with.
-        mode = 0o755 if path.is_dir() or path.name == "artisan" else 0o644
-        (folder / path.relative_to(SOURCE)).chmod(mode)
-    _remove_former(folder)
+        target.chmod(0o755 if source is None or name.name == "artisan" else 0o644)
+    _remove_former(folder, sources)
     for name in WRITABLE:
         instance.make_folder(folder / name, USER)
     for name in ("storage", "storage/framework"):
@@ -34,12 +44,24 @@ def install(instance: Instance) -> None:
     _write_wrapper(instance)
 
 
-def _remove_former(folder: Path) -> None:
+def _sources() -> dict[Path, Path | None]:
+    """Path in the application's folder → file of the checkout, None for a folder."""
+    found: dict[Path, Path | None] = {}
+    for place, source in PARTS.items():
+        for path in (source, *source.rglob("*")):
+            name = place / path.relative_to(source)
+            if name.name != ".env":
+                found[name] = None if path.is_dir() else path
+                found |= dict.fromkeys(name.parents)
+    return found
+
+
+def _remove_former(folder: Path, sources: Collection[Path]) -> None:
     """A migration or command that the checkout no longer has must not go on living here."""
     for path in sorted(folder.rglob("*"), reverse=True):
-        name = path.relative_to(folder).as_posix()
-        own = any(name == kept or name.startswith(kept + "/") for kept in OWN)
-        if own or (SOURCE / name).exists():
+        name = path.relative_to(folder)
+        own = any(name.is_relative_to(kept) for kept in OWN)
+        if own or name in sources:
             continue
         if path.is_dir():
             shutil.rmtree(path)

@@ -12,6 +12,7 @@ import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from shared.errors import InvalidEvent
+from shared.laravel import php
 
 CALL_QUEUED = "Illuminate\\Queue\\CallQueuedHandler@call"
 """`job` of every class that implements ShouldQueue; its data is a serialized command."""
@@ -53,6 +54,7 @@ class Payload(BaseModel):
     silenced: bool | None = None
     retry_of: str | None = None
     pushed_at: Any = Field(None, alias="pushedAt")
+    context: Any = Field(None, alias="illuminate:log:context")
 
     @property
     def identity(self) -> str:
@@ -74,6 +76,17 @@ class Payload(BaseModel):
         if self.is_object_job:
             return str(self.data["commandName"])
         return self.job
+
+    @property
+    def unique_key(self) -> str | None:
+        """Cache key of the job's unique lock; Laravel 11 and newer say it in the log context."""
+        hidden = self.context.get("hidden") if isinstance(self.context, dict) else None
+        text = hidden.get("laravel_unique_job_key") if isinstance(hidden, dict) else None
+        try:
+            key = php.loads(text.encode()) if isinstance(text, str) else None
+        except php.PhpFormatError:
+            return None
+        return key if isinstance(key, str) else None
 
     @property
     def name(self) -> str:

@@ -20,8 +20,8 @@ from shared.laravel.php_values import (
 )
 
 MAX_REPEATED_BYTES = 1 << 20
-"""How much text `R:` may repeat in all. Without it 1 KB of nested references becomes 2^60 values
-for whoever walks through them."""
+"""How much text `R:` may repeat in all. Without a bound 1 KB of nested references becomes 2^60
+values for whoever walks through them."""
 
 
 class PhpFormatError(ValueError):
@@ -42,8 +42,7 @@ def loads(data: bytes) -> Value:
 # Digits are bounded, because Python's int is not: ten for a count of bytes, twenty for 64 bits.
 _VALUE = re.compile(
     rb"""
-      (?P<null>N);
-    | b:(?P<bool>[01]);
+      b:(?P<bool>[01]);
     | i:(?P<int>[+-]?[0-9]{1,20});
     | d:(?P<float>NAN|-?INF|[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?);
     | s:(?P<string>[0-9]{1,10}):"
@@ -75,7 +74,8 @@ class _Reader:
         self._at = 0
         self._depth = 0
         self._values: list[Value] = []  # by number
-        self._sizes: list[int] = []  # of each in bytes, with what `R:` repeats inside
+        self._extents: list[tuple[int, int]] = []  # of each: bytes and levels, `R:` written out
+        self._deepest = 0
         self._repeated = 0
         self._countable: int | None = None  # numbers above it are unknown
 
@@ -86,21 +86,25 @@ class _Reader:
         return value
 
     def _value(self) -> Value:
-        began, repeated = self._at, self._repeated
+        if self._data.startswith(b"N;", self._at):  # most of what a job holds: one look is enough
+            self._at += len(b"N;")
+            self._values.append(None)
+            self._extents.append((len(b"N;"), 0))
+            return None
         match = self._match(_VALUE, "no value begins here")
         kind = match.lastgroup
         assert kind is not None
         if kind == "reference":
             return self._reference(match[kind])
+        began, outside = match.start() + self._repeated, self._deepest
         number = len(self._values)
         self._values.append(_UNFINISHED)
-        self._sizes.append(0)
+        self._extents.append((0, 0))
+        self._deepest = self._depth
         value = self._values[number] = self._read[kind](self, match[kind])
-        self._sizes[number] = self._at - began + self._repeated - repeated
+        self._extents[number] = (self._at + self._repeated - began, self._deepest - self._depth)
+        self._deepest = max(outside, self._deepest)
         return value
-
-    def _null(self, _: bytes) -> None:
-        return None
 
     def _bool(self, digit: bytes) -> bool:
         return digit == b"1"
@@ -162,13 +166,14 @@ class _Reader:
     def _reference(self, digits: bytes) -> Value:
         number = int(digits)
         value = self._numbered(number)
-        self._repeated += self._sizes[number - 1]
+        size, levels = self._extents[number - 1]
+        self._reach(self._depth + levels)
+        self._repeated += size
         if self._repeated > MAX_REPEATED_BYTES:
             raise self._error(f"references repeat more than {MAX_REPEATED_BYTES} bytes")
         return value
 
     _read: ClassVar[dict[str, Callable[[_Reader, bytes], Value]]] = {
-        "null": _null,
         "bool": _bool,
         "int": _int,
         "float": _float,
@@ -193,9 +198,13 @@ class _Reader:
 
     def _members(self, count: bytes) -> range:
         self._depth += 1
-        if self._depth > MAX_DEPTH:
-            raise self._error(f"nested deeper than {MAX_DEPTH} levels")
+        self._reach(self._depth)
         return range(int(count))
+
+    def _reach(self, level: int) -> None:
+        if level > MAX_DEPTH:
+            raise self._error(f"nested deeper than {MAX_DEPTH} levels")
+        self._deepest = max(self._deepest, level)
 
     def _close(self) -> None:
         self._depth -= 1

@@ -39,6 +39,7 @@ class _Writer:
         self.parts: list[bytes] = []
         self._depth = 0
         self._count = 0
+        self._countable: int | None = None  # numbers above it are unknown
         self._numbers: dict[PhpEnum | int, int] = {}  # of enums by value, of objects by identity
 
     def write(self, value: Value) -> None:
@@ -66,6 +67,8 @@ class _Writer:
         identity = value if isinstance(value, PhpEnum) else id(value)
         number = self._numbers.setdefault(identity, self._count)
         if number < self._count:
+            if self._countable is not None and number > self._countable:
+                raise ValueError("an object after a `C:` payload cannot stand in two places")
             self.parts.append(b"r:%d;" % number)
             return
         name = values.raw_name(value.class_name)
@@ -75,6 +78,8 @@ class _Writer:
             case = name + b":" + values.raw_name(value.case)
             self.parts.append(b'E:%d:"%b";' % (len(case), case))
         elif isinstance(value, PhpCustom):
+            if self._countable is None:
+                self._countable = self._count  # what is inside has numbers that only PHP knows
             sizes = len(name), name, len(value.data), value.data
             self.parts.append(b'C:%d:"%b":%d:{%b}' % sizes)
         else:

@@ -3,6 +3,9 @@
 A reserved job stands in `queues:{q}:reserved` as Redis encoded it again, attempts + 1, scored with
 the second at which anybody may take it back. Whoever ends a job removes exactly that string; a
 reply of 0 means that the reservation ran out and the job is somebody else's now.
+
+A quick worker reserves a few jobs at once. All but the first are held as well, for a few seconds:
+if the worker dies before it tries them, they return as they were, with no attempt counted.
 """
 
 from __future__ import annotations
@@ -12,10 +15,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
-from redis.exceptions import NoScriptError
 
+from shared.laravel.line import Call, Line
 from shared.laravel.payload import Payload
-from shared.laravel.scripts import script
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -24,24 +26,28 @@ MIGRATE_AT_ONCE = 1_000
 """Due jobs moved by one call; the next call moves the next ones."""
 
 
-_NAMES = ("reserve", "complete", "fail", "release", "renew", "give_back", "set_aside")
+HOLD_SECONDS = 5
+"""Until a dead worker's untried jobs return; one that lives gives them back after half of it."""
+
+_NAMES = ("reserve", "start", "complete", "fail", "release", "renew", "give_back", "set_aside")
 
 
 class QueueKeys(NamedTuple):
-    """Redis keys of one queue. The last is ours, and not below `queues:`: Laravel lists those."""
+    """Redis keys of one queue. The last two are ours; below `queues:` Laravel would list them."""
 
     ready: str
     delayed: str
     reserved: str
     notify: str
     quarantine: str
+    held: str
 
 
 def queue_keys(prefix: str, queue: str) -> QueueKeys:
     ready = f"{prefix}queues:{queue}"
     return QueueKeys(
         ready, f"{ready}:delayed", f"{ready}:reserved", f"{ready}:notify",
-        f"{prefix}fleet:quarantine:{queue}",
+        f"{prefix}fleet:quarantine:{queue}", f"{prefix}fleet:held:{queue}",
     )  # fmt: skip
 
 
@@ -92,13 +98,12 @@ class Completed(NamedTuple):
 class Found(NamedTuple):
     """What a look at the queues brought.
 
-    aside: payloads that were set aside on the way. was_ours: False when the job to complete was
-    somebody else's already.
+    taken: jobs of one queue in their order; all but the first are held. aside: payloads that were
+    set aside on the way.
     """
 
-    taken: Taken | None
+    taken: list[Taken]
     aside: int
-    was_ours: bool
 
 
 class Reservations:
@@ -120,94 +125,118 @@ class Reservations:
         minutes: Minutes = Minutes(),  # noqa: B008 - immutable
         make_token: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
-        self._redis = redis
+        self._line = Line(redis, _NAMES)
         self._prefix = prefix
         self._connection = connection
         self._seconds = seconds
         self._horizon = horizon
         self._minutes = minutes
         self._make_token = make_token
-        self._scripts = {name: redis.register_script(script(name)) for name in _NAMES}
+        self._completing: list[Completed] = []  # Redis has not answered yet
+        self._ended: list[tuple[Completed, bool]] = []
 
-    def reserve(self, queues: Sequence[str], completed: Completed | None = None) -> Found:
-        """Reserve the next job, by strict order of queues; complete one in the same round trip."""
-        was_ours = True
+    def reserve(self, queues: Sequence[str], most: int = 1) -> Found:
+        """Reserve up to `most` jobs of the first queue that has any. Raises RedisError."""
         aside = 0
-        for number, queue in enumerate(queues):
-            if number == 0 and completed is not None:
-                was_ours, reply = self._complete_and_reserve(completed, queue)
-            else:
-                reply = self._scripts["reserve"](*self._reserve_words(queue))
-            payload, reserved, found = reply
+        for queue in queues:
+            self._line.add(self._reserve_call(queue, most))
+            found, *jobs = self._read()
             aside += found
-            if payload:
-                return Found(Taken(queue, payload, reserved), aside, was_ours)
-        return Found(None, aside, was_ours)
+            if jobs:
+                pairs = zip(jobs[::2], jobs[1::2], strict=True)
+                return Found([Taken(queue, *pair) for pair in pairs], aside)
+        return Found([], aside)
 
-    def complete(self, completed: Completed) -> bool:
-        """The job is done and its effects are committed. False: it was not ours any more."""
-        return bool(self._scripts["complete"](*self._complete_words(completed)))
+    def complete(self, completed: Completed) -> None:
+        """The job is done and its effects are committed. Goes out with the next step of any kind;
+        `ended` says what became of it.
+        """
+        self._completing.append(completed)
+        self._line.add(Call("complete", *self._complete_words(completed)))
+
+    def start(self, taken: Taken) -> None:
+        """A held job is tried now: its attempt counts. Sent, not waited for."""
+        keys = queue_keys(self._prefix, taken.queue)
+        self._line.add(Call("start", [keys.held], [_held(taken)]))
+        self._line.send()
+
+    def settle(self) -> None:
+        """Send what has not gone out, and wait for every reply."""
+        self._read()
+
+    def ended(self) -> list[tuple[Completed, bool]]:
+        """Completed jobs that Redis has answered for, each once: was it still ours?"""
+        ended, self._ended = self._ended, []
+        return ended
+
+    def unanswered(self) -> list[Completed]:
+        """After an error: completed jobs of which nobody knows whether Redis heard of it. Complete
+        them again; a second time changes nothing.
+        """
+        lost, self._completing = self._completing, []
+        return lost
+
+    def close(self) -> None:
+        self._line.close()
 
     def fail(self, job: Job, exception: str, back: HandBack | None = None) -> bool:
-        """The job failed for good; the row in failed_jobs is the caller's."""
+        """It failed for good; the row in failed_jobs is the caller's. False: it was not ours."""
         told = self._told(job, back) | {"exception": exception, "failed": self._minutes.failed}
-        words = [job.reserved, orjson.dumps(told), back.payload if back else b""]
-        return bool(self._scripts["fail"](self._back_keys(job, back), words))
+        payload = back.payload if back else b""
+        keys = self._back_keys(job, back)
+        return self._ask("fail", keys, job.reserved, _json(told), payload)
 
     def release(self, job: Job, delay_seconds: int) -> bool:
         """Let it be tried again after a while; the attempt stays counted."""
-        told = {**self._who(job), "delay": delay_seconds}
         keys = queue_keys(self._prefix, job.queue)
-        words = [job.reserved, orjson.dumps(told)]
-        return bool(self._scripts["release"]([keys.reserved, keys.delayed], words))
+        told = self._who(job.payload.identity) | {"delay": delay_seconds}
+        return self._ask("release", [keys.reserved, keys.delayed], job.reserved, _json(told))
 
     def renew(self, queue: str, reserved: bytes) -> bool:
         """Hold it for another period from now."""
         if self._seconds is None:
             return True
         keys = queue_keys(self._prefix, queue)
-        words = [reserved, orjson.dumps({"seconds": self._seconds})]
-        return bool(self._scripts["renew"]([keys.reserved], words))
+        return self._ask("renew", [keys.reserved], reserved, _json({"seconds": self._seconds}))
 
-    def give_back(self, job: Job) -> bool:
+    def give_back(self, taken: Taken, job_id: str | None = None) -> bool:
         """It was not tried: back to the head of the queue, with no attempt counted."""
-        keys = queue_keys(self._prefix, job.queue)
-        words = [job.reserved, orjson.dumps(self._who(job)), job.original]
-        places = [keys.reserved, keys.ready, keys.notify]
-        return bool(self._scripts["give_back"](places, words))
+        keys = queue_keys(self._prefix, taken.queue)
+        places = [keys.reserved, keys.ready, keys.notify, keys.held]
+        told = _json(self._who(job_id))
+        return self._ask("give_back", places, taken.reserved, told, taken.original)
 
     def set_aside(self, taken: Taken, why: str) -> bool:
         """No worker can run it: into quarantine, with its bytes."""
         keys = queue_keys(self._prefix, taken.queue)
-        told = {"token": self._make_token(), "why": " ".join(why.split())}
-        words = [taken.reserved, orjson.dumps(told), taken.original]
-        return bool(self._scripts["set_aside"]([keys.reserved, keys.quarantine], words))
+        told = _json({"token": self._make_token(), "why": " ".join(why.split())})
+        places = [keys.reserved, keys.quarantine]
+        return self._ask("set_aside", places, taken.reserved, told, taken.original)
 
-    def _complete_and_reserve(self, completed: Completed, queue: str) -> tuple[bool, Any]:
-        steps = (
-            (self._scripts["complete"], self._complete_words(completed)),
-            (self._scripts["reserve"], self._reserve_words(queue)),
-        )
-        pipe = self._redis.pipeline(transaction=False)
-        for step, (keys, words) in steps:
-            pipe.evalsha(step.sha, len(keys), *keys, *words)
-        replies = pipe.execute(raise_on_error=False)
-        for number, (step, (keys, words)) in enumerate(steps):
-            if isinstance(replies[number], NoScriptError):  # SCRIPT FLUSH, or another Redis
-                replies[number] = step(keys, words)
-            if isinstance(replies[number], Exception):
-                raise replies[number]
-        return bool(replies[0]), replies[1]
+    def _ask(self, name: str, keys: Sequence[str], *words: Any) -> bool:
+        """One step; False when it did not find the reservation."""
+        self._line.add(Call(name, keys, words))
+        return bool(self._read())
 
-    def _reserve_words(self, queue: str) -> tuple[Sequence[str], Sequence[Any]]:
+    def _read(self) -> Any:
+        """Everything goes out and is answered; the reply to the last step."""
+        reply: Any = None
+        for call, reply in self._line.replies():
+            if call.name == "complete":
+                self._ended.append((self._completing.pop(0), bool(reply)))
+        return reply
+
+    def _reserve_call(self, queue: str, most: int) -> Call:
         told = {
             "horizon": self._horizon,
             "migrate": MIGRATE_AT_ONCE,
             "token": self._make_token(),
+            "most": most,
+            "hold": HOLD_SECONDS,
         }
         if self._seconds is not None:
             told["seconds"] = self._seconds
-        return queue_keys(self._prefix, queue), [orjson.dumps(told)]
+        return Call("reserve", queue_keys(self._prefix, queue), [_json(told)])
 
     def _complete_words(self, completed: Completed) -> tuple[Sequence[str], Sequence[Any]]:
         job, back = completed.job, completed.back
@@ -217,7 +246,7 @@ class Reservations:
             "completed": self._minutes.completed,
             "monitored": self._minutes.monitored,
         }
-        words = [job.reserved, orjson.dumps(told), back.payload if back else b""]
+        words = [job.reserved, _json(told), back.payload if back else b""]
         return self._back_keys(job, back), words
 
     def _back_keys(self, job: Job, back: HandBack | None) -> list[str]:
@@ -225,11 +254,11 @@ class Reservations:
         target = queue_keys(self._prefix, back.queue) if back else keys
         return [keys.reserved, target.ready, target.notify]
 
-    def _who(self, job: Job) -> dict[str, Any]:
-        return {"horizon": self._horizon, "id": job.payload.identity}
+    def _who(self, job_id: str | None) -> dict[str, Any]:
+        return {"horizon": self._horizon, **({"id": job_id} if job_id else {})}
 
     def _told(self, job: Job, back: HandBack | None) -> dict[str, Any]:
-        told = self._who(job) | {
+        told = self._who(job.payload.identity) | {
             "name": job.payload.name,
             "connection": self._connection,
             "queue": job.queue,
@@ -247,3 +276,11 @@ class Reservations:
                 "pending": self._minutes.pending,
             }
         return told
+
+
+def _held(taken: Taken) -> bytes:
+    """As common.lua's hold()."""
+    return b"%d:%b%b" % (len(taken.reserved), taken.reserved, taken.original)
+
+
+_json = orjson.dumps

@@ -55,3 +55,14 @@ local function push(ready, notify, payload)
   redis.call('RPUSH', ready, payload)
   redis.call('RPUSH', notify, 1)
 end
+
+-- A held job: its reserved payload and the original one, in one member of a sorted set.
+local function hold(reserved, original)
+  return string.len(reserved) .. ':' .. reserved .. original
+end
+
+local function unheld(member)
+  local colon = string.find(member, ':', 1, true)
+  local last = colon + tonumber(string.sub(member, 1, colon - 1))
+  return string.sub(member, colon + 1, last), string.sub(member, last + 1)
+end

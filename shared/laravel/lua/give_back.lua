@@ -1,13 +1,14 @@
--- KEYS reserved, ready, notify
+-- KEYS reserved, ready, notify, held
 -- ARGV reserved payload, {horizon, id}, payload as it was popped
 -- The job was not tried: it returns to the head of the queue and no attempt is counted.
 -- Reply 1, or 0 when the reservation is somebody else's.
 local told = cjson.decode(ARGV[2])
 
+redis.call('ZREM', KEYS[4], hold(ARGV[1], ARGV[3]))
 if redis.call('ZREM', KEYS[1], ARGV[1]) == 0 then return 0 end
 redis.call('LPUSH', KEYS[2], ARGV[3])
 redis.call('RPUSH', KEYS[3], 1)
-if told.horizon ~= '' then
+if told.horizon ~= '' and told.id then
   record(told, told.id, 'status', 'pending', 'payload', ARGV[3], 'updated_at', stamp)
 end
 return 1

@@ -1,13 +1,23 @@
--- KEYS ready, delayed, reserved, notify, quarantine
--- ARGV {horizon, seconds (of a reservation, none: for ever), migrate (most jobs at once), token}
--- Reply {payload, reserved payload, set aside}; payload is false when nothing waits.
-local ready, delayed, reserved, notify, quarantine = unpack(KEYS)
+-- KEYS ready, delayed, reserved, notify, quarantine, held
+-- ARGV {horizon, seconds (of a reservation, none: for ever), migrate (most jobs at once), token, most
+--   (jobs to reserve), hold (seconds)}
+-- Reply {set aside, payload, reserved payload, payload, ...}. All but the first job are held: not yet
+-- tried, and back at the head of the queue with no attempt counted if their worker dies.
+local ready, delayed, reserved, notify, quarantine, held = unpack(KEYS)
 local told = cjson.decode(ARGV[1])
 
 local function identity(job)
   if type(job.uuid) == 'string' then return job.uuid end
   if type(job.id) == 'string' then return job.id end
   return nil
+end
+
+local function pending(payload)
+  if told.horizon == '' then return end
+  local ok, id = pcall(function() return identity(cjson.decode(payload)) end)
+  if ok and id then
+    record(told, id, 'status', 'pending', 'payload', payload, 'updated_at', stamp)
+  end
 end
 
 -- Due jobs and abandoned reservations go to the end of the queue.
@@ -20,11 +30,20 @@ local function migrate(from)
   end
   for _, payload in ipairs(due) do
     redis.call('RPUSH', notify, 1)
-    if told.horizon ~= '' then
-      local ok, id = pcall(function() return identity(cjson.decode(payload)) end)
-      if ok and id then
-        record(told, id, 'status', 'pending', 'payload', payload, 'updated_at', stamp)
-      end
+    pending(payload)
+  end
+end
+
+-- What a dead worker had in hand returns to the head of the queue, in its order.
+local function let_go()
+  local due = redis.call('ZRANGEBYSCORE', held, '-inf', now, 'LIMIT', 0, told.migrate)
+  for place = #due, 1, -1 do
+    redis.call('ZREM', held, due[place])
+    local payload, original = unheld(due[place])
+    if redis.call('ZREM', reserved, payload) == 1 then
+      redis.call('LPUSH', ready, original)
+      redis.call('RPUSH', notify, 1)
+      pending(original)
     end
   end
 end
@@ -35,27 +54,34 @@ local function counted(payload)
   return {cjson.encode(job), identity(job)}
 end
 
+let_go()
 migrate(delayed)
 if told.seconds then migrate(reserved) end
 
--- What Redis' JSON library cannot read is set aside with its bytes; PHP's own script drops it.
-for aside = 0, 99 do
+local reply = {0}
+while #reply < 2 * told.most do
   local payload = redis.call('LINDEX', ready, 0)
-  if not payload then return {false, false, aside} end
+  if not payload then break end
   local ok, made = pcall(counted, payload)
   if ok then
     redis.call('LPOP', ready)
     redis.call('ZADD', reserved, told.seconds and now + told.seconds or '+inf', made[1])
-    redis.call('LPOP', notify)
+    if #reply > 1 then redis.call('ZADD', held, now + told.hold, hold(made[1], payload)) end
     if told.horizon ~= '' and made[2] then
       record(told, made[2], 'status', 'reserved', 'payload', made[1], 'updated_at', stamp,
         'reserved_at', stamp)
     end
-    return {payload, made[1], aside}
+    reply[#reply + 1] = payload
+    reply[#reply + 1] = made[1]
+  elseif reply[1] == 100 then
+    break
+  else
+    -- What Redis' JSON library cannot read is set aside with its bytes; PHP's own script drops it.
+    local why = string.gsub(tostring(made), '%c', ' ')
+    redis.call('RPUSH', quarantine, told.token .. '-' .. reply[1] .. '\n' .. why .. '\n' .. payload)
+    redis.call('LPOP', ready)
+    reply[1] = reply[1] + 1
   end
-  local why = string.gsub(tostring(made), '%c', ' ')
-  redis.call('RPUSH', quarantine, told.token .. '-' .. aside .. '\n' .. why .. '\n' .. payload)
-  redis.call('LPOP', ready)
   redis.call('LPOP', notify)
 end
-return {false, false, 100}
+return reply

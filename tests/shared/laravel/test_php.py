@@ -303,6 +303,10 @@ def test_a_reference_past_a_custom_payload_is_refused() -> None:
     assert isinstance(loads(head + b"r:3;}"), list)
     with pytest.raises(PhpFormatError, match="C:"):
         loads(b'a:3:{i:0;C:1:"B":4:{i:1;}i:1;O:1:"A":0:{}i:2;r:3;}')
+    custom, one = PhpCustom("B", b"i:1;"), PhpObject("A")
+    assert dumps([one, custom, one, custom]).endswith(b'"B":4:{i:1;}i:2;r:2;i:3;r:3;}')
+    with pytest.raises(ValueError, match="cannot stand in two places"):
+        dumps([custom, one, one])
 
 
 # -- refusals --------------------------------------------------------------------------------------
@@ -397,6 +401,22 @@ def test_references_cannot_repeat_more_than_the_bound() -> None:
         loads(text)
 
 
+def test_references_nest_no_deeper_than_what_is_written_out() -> None:
+    def wrapped(levels: int, number: int) -> bytes:
+        return b"a:1:{i:0;" * levels + b"R:%d;" % number + b"}" * levels
+
+    half, rest = MAX_DEPTH // 2, MAX_DEPTH // 2 - 1  # and one level for the array around them
+    found = loads(b"a:2:{i:0;%bi:1;%b}" % (nested(half), wrapped(rest, 2)))
+    assert dumps(found) == b"a:2:{i:0;%bi:1;%b}" % (nested(half), nested(half + rest))
+    for too_deep in (
+        b"a:2:{i:0;%bi:1;%b}" % (nested(half), wrapped(rest + 1, 2)),
+        # The second is as deep as it may be, so the third may not hold it one level deeper.
+        b"a:3:{i:0;%bi:1;%bi:2;%b}" % (nested(half), wrapped(rest, 2), wrapped(1, half + 3)),
+    ):
+        with pytest.raises(PhpFormatError, match="deeper"):
+            loads(too_deep)
+
+
 def test_references_to_one_large_text_are_bounded_too() -> None:
     large = b's:100000:"%b";' % (b"x" * 100_000)
     few = b"".join(b"i:%d;R:2;" % index for index in range(1, 11))
@@ -412,6 +432,7 @@ def outcome(data: bytes) -> Value | PhpFormatError:
         return error
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=80) | st.text('abdisOECRrN:;{}"0123.-\0*A', max_size=80).map(str.encode))
 def test_any_bytes_are_read_or_refused_and_never_crash(data: bytes) -> None:
     found = outcome(data)
@@ -421,6 +442,7 @@ def test_any_bytes_are_read_or_refused_and_never_crash(data: bytes) -> None:
         assert described(loads(dumps(found))) == described(found)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_broken_text_is_read_or_refused_and_never_crashes(data: st.DataObject) -> None:
     text = bytearray(nul(data.draw(st.sampled_from(VECTORS))[0]))
@@ -569,6 +591,7 @@ def described(value: Value, seen: dict[int, int] | None = None) -> Any:
     return ["object", value.class_name, described(members, seen)]
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_what_is_written_reads_back_the_same(value: Value) -> None:
     assert described(loads(dumps(value))) == described(value)
@@ -614,7 +637,7 @@ def test_real_php_reads_the_same_values_and_writes_the_same_bytes(
     made_up = [value for value in made_up if not isinstance(value, PhpCustom)]
     made_up.remove(PhpEnum("U", "A"))
 
-    @settings(max_examples=400, derandomize=True, database=None)
+    @settings(max_examples=400, deadline=None, derandomize=True, database=None)
     @given(VALUES)
     def collect(value: Value) -> None:
         made_up.append(value)
@@ -656,3 +679,34 @@ def test_what_real_php_writes_reads_and_is_written_the_same(
         # PHP's references have no counterpart here: what they refer to is written out.
         assert again == text or b"R:" in text
         assert described(loads(again)) == described(loads(text))
+
+
+FILL = r"""
+require 'bootstrap/autoload.php';
+class Job {
+    use Illuminate\Queue\SerializesModels;
+    public $open = 'default'; protected $guarded = 'default'; private $own = 'default';
+    public int $left_out = 5;
+    public function all() { return [$this->open, $this->guarded, $this->own, $this->left_out]; }
+}
+while (($line = fgets(STDIN)) !== false) {
+    echo json_encode(unserialize(base64_decode($line))->all()), "\n";
+}
+"""
+
+
+@pytest.mark.database
+def test_real_laravel_fills_only_properties_with_their_scope(
+    php: Callable[..., list[str]],
+) -> None:
+    named: dict[PropertyName, Value] = {
+        PropertyName("open"): "a",
+        PropertyName("guarded", PROTECTED): "b",
+        PropertyName("own", "Job"): "c",
+    }
+    jobs = [PhpObject("Job", named), PhpObject("Job", public(open="a", guarded="b", own="c"))]
+    answers = php(FILL, [base64.b64encode(dumps(job)).decode() for job in jobs])
+    assert [json.loads(line) for line in answers] == [
+        ["a", "b", "c", 5],
+        ["a", "default", "default", 5],
+    ]

@@ -136,26 +136,23 @@ def test_a_date_is_the_moment_that_real_php_reads(php: Callable[..., list[str]])
 IDENTIFIER = r"Illuminate\Contracts\Database\ModelIdentifier"
 
 
-def identifier(class_name: str = IDENTIFIER, **members: Value) -> PhpObject:
-    return PhpObject(class_name, {PropertyName(name): value for name, value in members.items()})
+def identifier(**members: Value) -> PhpObject:
+    """`class_` is the member `class`."""
+    named = {PropertyName(name.rstrip("_")): value for name, value in members.items()}
+    return PhpObject(IDENTIFIER, named)
 
 
 def test_one_model_is_its_class_and_key() -> None:
-    user = identifier(
-        **{"class": r"App\Models\User"}, id=7, relations=["posts"], connection="mysql"
-    )
+    user = identifier(class_=r"App\Models\User", id=7, relations=["posts"], connection="mysql")
     found = model_reference_of(user)
     assert found == ModelReference(r"App\Models\User", 7, ("posts",), "mysql", None)
     assert found.ids == (7,)
 
 
 def test_a_collection_of_models_has_many_keys() -> None:
+    ids: Value = ["a", "b"]
     users = identifier(
-        **{"class": "user"},
-        id=["a", "b"],
-        relations=[],
-        connection=None,
-        collectionClass=r"App\Users",
+        class_="user", id=ids, relations=[], connection=None, collectionClass=r"App\Users"
     )
     found = model_reference_of(users)
     assert found == ModelReference("user", ("a", "b"), (), None, r"App\Users")
@@ -163,7 +160,7 @@ def test_a_collection_of_models_has_many_keys() -> None:
 
 
 def test_an_empty_collection_names_no_class() -> None:
-    found = model_reference_of(identifier(**{"class": None}, id=[], relations=[], connection=None))
+    found = model_reference_of(identifier(class_=None, id=[], relations=[], connection=None))
     assert (found.class_name, found.ids) == (None, ())
 
 
@@ -181,30 +178,37 @@ def test_what_is_no_model_is_refused(value: Value) -> None:
         ({"id": True}, "`id` is neither"),
         ({"id": [1, [2]]}, "`id` is neither"),
         ({"relations": None}, "`relations` is no list"),
-        ({"class": 3}, "`class` is no text"),
+        ({"class_": 3}, "`class` is no text"),
         ({"connection": b"\xff"}, "`connection` is no text"),
     ],
 )
 def test_a_model_that_is_not_of_its_form_is_refused(broken: dict[str, Value], detail: str) -> None:
-    good: dict[str, Value] = {"class": "user", "id": 1, "relations": [], "connection": None}
+    good: dict[str, Value] = {"class_": "user", "id": 1, "relations": [], "connection": None}
     with pytest.raises(UnreadableObject, match=detail):
-        model_reference_of(identifier(**good | broken))
+        model_reference_of(identifier(**(good | broken)))
 
 
 def test_a_models_class_name_is_compared_as_in_php() -> None:
-    assert is_model_reference(identifier(IDENTIFIER.lower()))
+    assert is_model_reference(PhpObject(IDENTIFIER.lower()))
     assert not is_model_reference(PhpObject(r"App\ModelIdentifier"))
 
 
 def test_a_members_visibility_does_not_matter() -> None:
-    hidden = {"date": "2024-01-02 10:00:00", "timezone_type": 3, "timezone": "UTC"}
+    hidden: dict[str, Value] = {
+        "date": "2024-01-02 10:00:00",
+        "timezone_type": 3,
+        "timezone": "UTC",
+    }
     value = PhpObject("A", {PropertyName(name, PROTECTED): one for name, one in hidden.items()})
     assert datetime_of(value) == datetime(2024, 1, 2, 10, tzinfo=UTC)
 
 
 TELL_MODELS = r"""
 require 'bootstrap/autoload.php';
-class Person extends Illuminate\Database\Eloquent\Model { protected $guarded = []; }
+class Person extends Illuminate\Database\Eloquent\Model {
+    protected $guarded = [];
+    public function friend() { return $this->hasOne(self::class); }
+}
 class People extends Illuminate\Database\Eloquent\Collection {}
 class Job {
     use Illuminate\Queue\SerializesModels;

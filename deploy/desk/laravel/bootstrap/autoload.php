@@ -6,10 +6,13 @@ declare(strict_types=1);
 require_once '/usr/share/php/Illuminate/autoload.php';
 
 spl_autoload_register(static function (string $class): void {
-    if (str_starts_with($class, 'App\\')) {
-        $file = dirname(__DIR__).'/app/'.str_replace('\\', '/', substr($class, 4)).'.php';
-        if (is_file($file)) {
-            require_once $file;
+    $folders = ['App\\' => 'app/', 'Tradefleet\\Laravel\\' => 'vendor/tradefleet/laravel/src/'];
+    foreach ($folders as $namespace => $folder) {
+        if (str_starts_with($class, $namespace)) {
+            $file = dirname(__DIR__).'/'.$folder.str_replace('\\', '/', substr($class, strlen($namespace))).'.php';
+            if (is_file($file)) {
+                require_once $file;
+            }
         }
     }
 });

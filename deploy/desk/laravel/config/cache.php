@@ -10,6 +10,8 @@ return [
     'stores' => [
         'array' => ['driver' => 'array', 'serialize' => false],
         'redis' => ['driver' => 'redis', 'connection' => 'cache', 'lock_connection' => 'default'],
+        'database' => ['driver' => 'database', 'table' => 'cache', 'lock_table' => 'cache_locks', 'connection' => null],
+        'file' => ['driver' => 'file', 'path' => storage_path('framework/cache/data')],
     ],
     'prefix' => env('CACHE_PREFIX', Str::slug((string) env('APP_NAME', 'laravel'), '_').'_cache_'),
 ];

@@ -9,7 +9,11 @@ $redis = [
     'username' => env('REDIS_USERNAME'),
     'password' => env('REDIS_PASSWORD'),
     'port' => env('REDIS_PORT', '6379'),
+    'name' => env('REDIS_NAME'),
 ];
+
+// phpredis' own constants, only where a test asks for them.
+$packing = array_filter(['serializer' => (int) env('REDIS_SERIALIZER', 0), 'compression' => (int) env('REDIS_COMPRESSION', 0)]);
 
 return [
     'default' => env('DB_CONNECTION', 'mysql'),
@@ -36,7 +40,7 @@ return [
             // Underscores as in applications begun before Laravel 12.1, on either version.
             'prefix' => env('REDIS_PREFIX', Str::slug((string) env('APP_NAME', 'laravel'), '_').'_database_'),
         ],
-        'default' => [...$redis, 'database' => env('REDIS_DB', '0')],
+        'default' => [...$redis, ...$packing, 'database' => env('REDIS_DB', '0')],
         'cache' => [...$redis, 'database' => env('REDIS_CACHE_DB', '1')],
     ],
 ];

@@ -5,15 +5,19 @@ declare(strict_types=1);
 namespace App\Console\Commands;
 
 use Illuminate\Console\Command;
-use Illuminate\Support\Facades\DB;
-use Illuminate\Support\Facades\Redis;
 use RuntimeException;
+use Tradefleet\Laravel\Fleet;
+use Tradefleet\Laravel\Stream\Entry;
+use Tradefleet\Laravel\Stream\Event;
+use Tradefleet\Laravel\Transport\Outbox;
+use Tradefleet\Laravel\Transport\Streams;
 
 /**
  * Events from JSON lines, written the two ways a Laravel application may write them.
  *
  * A line: {"stream":"orders","type":"order.filled.1","key":"42","id":"…","ts_us":"…","data":{…}}, with
- * an optional "traceparent"; "data" stands last, or is JSON text in a string. Its bytes stay as they are.
+ * an optional "traceparent"; "data" stands last, or is JSON text in a string. Its bytes stay as they are, right or
+ * wrong, unless --typed: then a line becomes one of the package's event classes, which refuses what is malformed.
  */
 class DeskFeed extends Command
 {
@@ -22,11 +26,11 @@ class DeskFeed extends Command
 
     protected $signature = 'desk:feed {file : a file, or - for standard input}
         {--via=outbox : outbox, xadd, or mixed (line by line in turn)}
-        {--chunk=500 : events per transaction or pipeline}';
+        {--chunk=500 : events per transaction or pipeline}
+        {--typed : through the event classes of tradefleet/laravel}';
 
     protected $description = 'Write events from JSON lines to the outbox or straight to the streams';
 
-    private int $partitions = 0;
     /** @var array{outbox: int, xadd: int} */
     private array $written = ['outbox' => 0, 'xadd' => 0];
 
@@ -35,9 +39,6 @@ class DeskFeed extends Command
         $via = (string) $this->option('via');
         if (! in_array($via, ['outbox', 'xadd', 'mixed'], true)) {
             throw new RuntimeException("--via={$via} is not one of outbox, xadd, mixed");
-        }
-        if ($via !== 'outbox') {
-            $this->partitions = $this->publishedPartitions();
         }
         $began = $reported = microtime(true);
         foreach ($this->chunks((int) $this->option('chunk')) as $events) {
@@ -52,17 +53,7 @@ class DeskFeed extends Command
         return self::SUCCESS;
     }
 
-    private function publishedPartitions(): int
-    {
-        $partitions = (int) Redis::get('fleet:partitions');
-        if ($partitions < 1) {
-            throw new RuntimeException('fleet:partitions is not in Redis: has the fleet been started once?');
-        }
-
-        return $partitions;
-    }
-
-    /** @return iterable<list<array<string, string|null>>> full chunks, or less when the input pauses */
+    /** @return iterable<list<Entry|Event>> full chunks, or less when the input pauses */
     private function chunks(int $size): iterable
     {
         $file = (string) $this->argument('file');
@@ -80,7 +71,7 @@ class DeskFeed extends Command
                 break;
             }
             if (trim($line) !== '') {
-                $events[] = $this->event(trim($line));
+                $events[] = $this->option('typed') ? $this->typed(trim($line)) : $this->verbatim(trim($line));
             }
             if (count($events) >= $size) {
                 yield $events;
@@ -92,21 +83,28 @@ class DeskFeed extends Command
         }
     }
 
-    /** @return array<string, string|null> */
-    private function event(string $line): array
+    private function typed(string $line): Event
     {
-        $event = json_decode($line, true, 512, JSON_THROW_ON_ERROR);
-        $data = is_string($event['data']) ? $event['data'] : $this->dataText($line);
+        $told = json_decode($line, true, 512, JSON_THROW_ON_ERROR);
+        $data = is_string($told['data']) ? json_decode($told['data'], true, 512, JSON_THROW_ON_ERROR) : $told['data'];
 
-        return [
-            'stream' => (string) $event['stream'],
-            'type' => (string) $event['type'],
-            'key' => (string) $event['key'],
-            'id' => (string) $event['id'],
-            'ts_us' => (string) $event['ts_us'],
-            'data' => $data,
-            'traceparent' => $event['traceparent'] ?? null,
-        ];
+        return Event::of($told['type'], $data)->withId($told['id'])->withTraceparent($told['traceparent'] ?? null);
+    }
+
+    private function verbatim(string $line): Entry
+    {
+        $told = json_decode($line, true, 512, JSON_THROW_ON_ERROR);
+        $data = is_string($told['data']) ? $told['data'] : $this->dataText($line);
+
+        return new Entry(
+            (string) $told['stream'],
+            (string) $told['type'],
+            (string) $told['key'],
+            (string) $told['id'],
+            (string) $told['ts_us'],
+            $data,
+            $told['traceparent'] ?? null,
+        );
     }
 
     /**
@@ -124,7 +122,7 @@ class DeskFeed extends Command
         return $text;
     }
 
-    /** @param list<array<string, string|null>> $events */
+    /** @param list<Entry|Event> $events */
     private function write(array $events, string $via): void
     {
         $outbox = $stream = [];
@@ -135,45 +133,15 @@ class DeskFeed extends Command
                 $stream[] = $event;
             }
         }
-        if ($outbox !== []) {
-            $this->insert($outbox);
-        }
-        if ($stream !== []) {
-            $this->append($stream);
+        if ($this->option('typed')) {
+            Fleet::record(...$outbox);
+            Fleet::publish(...$stream);
+        } else {
+            app(Outbox::class)->insert(...$outbox);
+            app(Streams::class)->append(...$stream);
         }
         $this->written['outbox'] += count($outbox);
         $this->written['xadd'] += count($stream);
-    }
-
-    /** @param list<array<string, string|null>> $events */
-    private function insert(array $events): void
-    {
-        $rows = array_map(static fn (array $event): array => [
-            'stream' => $event['stream'],
-            'type' => $event['type'],
-            'event_key' => $event['key'],
-            'event_id' => $event['id'],
-            'ts_us' => $event['ts_us'],
-            'data' => $event['data'],
-            'traceparent' => $event['traceparent'],
-        ], $events);
-        DB::transaction(static fn (): bool => DB::table(config('fleet.database').'.fleet_outbox')->insert($rows));
-    }
-
-    /** @param list<array<string, string|null>> $events */
-    private function append(array $events): void
-    {
-        $ids = Redis::pipeline(function ($pipe) use ($events): void {
-            foreach ($events as $event) {
-                $partition = crc32((string) $event['key']) % $this->partitions;
-                $fields = array_filter($event, static fn ($value): bool => $value !== null);
-                unset($fields['stream']);
-                $pipe->xadd("streams:{{$event['stream']}:{$partition}}", '*', $fields);
-            }
-        });
-        if (in_array(false, $ids, true)) {
-            throw new RuntimeException('Redis refused an entry; is it out of memory?');
-        }
     }
 
     private function report(float $began, bool $done): void

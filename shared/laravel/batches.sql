@@ -1,0 +1,2 @@
+-- name: cancelled
+SELECT cancelled_at IS NOT NULL FROM {table} WHERE id = %s

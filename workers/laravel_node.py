@@ -1,0 +1,38 @@
+"""A node of the role `laravel`: the worker's loop and the watch, started and stopped as one."""
+
+from __future__ import annotations
+
+from workers.laravel_watch import Watch
+from workers.laravel_worker import LaravelWorker
+
+
+class LaravelNode:
+    """What the reader step runs."""
+
+    def __init__(self, worker: LaravelWorker, watch: Watch) -> None:
+        self._worker = worker
+        self._watch = watch
+
+    def run(self) -> None:
+        self._watch.start()
+        try:
+            self._worker.run(self._watch_lives)
+        finally:
+            self._watch.stop()
+
+    def _watch_lives(self) -> None:
+        """Without its watch no job may run on: raises what ended it."""
+        if self._watch.failure is not None:
+            raise self._watch.failure
+
+    def stop(self) -> None:
+        self._worker.stop()
+
+    def info(self) -> dict[str, object]:
+        return self._worker.info()
+
+    def ready(self) -> bool:
+        return self._worker.ready()
+
+    def alive(self, now_monotonic: float) -> bool:
+        return self._watch.is_alive() and self._worker.alive(now_monotonic)
