@@ -296,6 +296,7 @@ def _environ(
         "DB_PASSWORD": USER_PASSWORD,
         "FLEET_DB_DATABASE": schema,
         "REDIS_PREFIX": prefix,
+        "HORIZON_PREFIX": f"{prefix}horizon:",
     }
 
 
@@ -310,20 +311,19 @@ def laravel(
     mysql_root: MySQLSettings,
     fleet_schema: str,
     redis_root: Any,
-    redis_prefix: str,
 ) -> Iterator[LaravelWorld]:
     """Real Laravel on this test's schema and prefix; Python works as the role `laravel`."""
     schema = f"{fleet_schema}_laravel"
+    settings = settings_for("laravel", CACHE_STORE="redis", CACHE_PREFIX="cache")
     environ = {
         "PATH": os.environ["PATH"],
-        "REDIS_PREFIX": redis_prefix,
+        "REDIS_PREFIX": settings.prefix,
         "CACHE_PREFIX": "cache",
         "DB_DATABASE": schema,
         "DB_USERNAME": "root",
         "DB_PASSWORD": servers["SERVERS_DB_ROOT_PASSWORD"],
         "FLEET_DB_DATABASE": fleet_schema,
     }
-    settings = settings_for("laravel", CACHE_STORE="redis", CACHE_PREFIX="cache")
     with closing(connect(mysql_root, fleet_schema)) as connection:
         yield LaravelWorld(
             settings, connection, redis_root, servers["SERVERS_PHP"], environ, schema

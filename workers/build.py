@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ from workers.batch_report import BatchReport
 from workers.consumer import StreamReader, node_name
 from workers.dispatch_relay import DispatchRelay
 from workers.lane import Bounds, Tools
+from workers.laravel_status import collect_laravel
 from workers.links import Links
 from workers.memory import budget_bytes, streams_bytes
 from workers.partitions import settle_partitions
@@ -157,6 +158,9 @@ def servers(settings: Settings, name: str) -> Iterator[tuple[Any, Redis]]:
 def collect_status(settings: Settings) -> Status:
     """The whole picture, for the command line, metrics and the demo."""
     with servers(settings, "fleet-status") as (connection, redis):
+        with closing(control_client(settings.redis, "fleet-status")) as laravels:
+            queues = (*settings.queues, settings.events_queue)
+            laravel = collect_laravel(connection, laravels, settings.prefix, queues)
         return collect(
             connection,
             redis,
@@ -164,6 +168,7 @@ def collect_status(settings: Settings) -> Status:
             STREAMS,
             settings.partitions,
             budget_bytes=budget_bytes(settings, redis),
+            laravel=laravel,
         )
 
 
@@ -185,6 +190,12 @@ def prune_outbox(settings: Settings) -> int:
     """Scheduled: see workers/retention.py."""
     with servers(settings, "fleet-prune") as (connection, _):
         return retention.prune_outbox(connection, int(settings.stream_retention.total_seconds()))
+
+
+def prune_laravel(settings: Settings) -> int:
+    """Scheduled: see workers/retention.py."""
+    with servers(settings, "fleet-prune") as (connection, _):
+        return retention.prune_laravel(connection)
 
 
 def refresh_mirrors(settings: Settings) -> int:

@@ -20,6 +20,8 @@ from shared.mysql.offsets import SQL as OFFSETS_SQL
 from shared.mysql.parked import Filter
 from shared.settings import Settings
 from workers.jobs.replay_parked import skip
+from workers.laravel_cli import laravel_group
+from workers.laravel_status import LaravelStatus
 from workers.roles import load_settings
 from workers.status import PartitionStatus, Status
 
@@ -170,6 +172,9 @@ def recover() -> None:
     _run_job(settings, "recover", {})
 
 
+fleet.add_command(laravel_group)
+
+
 def _run_job(settings: Settings, name: str, arguments: dict[str, Any]) -> None:
     # RQ reads its prefix when it is imported, so only here.
     from workers.jobs.operator import cancel, enqueue, watch  # noqa: PLC0415
@@ -225,6 +230,22 @@ def _print_status(found: Status) -> None:
         f"{found.oldest_outbox_seconds:.1f} s · streams: {found.redis_used_bytes:,} of "
         f"{f'{budget:,}' if budget else 'unlimited'} bytes · restating: "
         f"{found.restating_positions} positions · parked: {found.parked_by_reason or 'none'}"
+    )
+
+
+    _print_laravel(found.laravel)
+
+
+def _print_laravel(found: LaravelStatus) -> None:
+    table = Table("queue", "ready", "delayed", "reserved")
+    for queue in found.queues:
+        table.add_row(queue.queue, str(queue.ready), str(queue.delayed), str(queue.reserved))
+    console.print(table)
+    aside = found.quarantined + sum(queue.quarantined for queue in found.queues)
+    look = ": `fleet laravel quarantine list`" if aside else ""
+    console.print(
+        f"quarantine: {aside} payloads{look} · dispatches: {found.dispatches_waiting} waiting, "
+        f"oldest {found.oldest_dispatch_seconds:.1f} s"
     )
 
 

@@ -15,10 +15,3 @@ FOR UPDATE SKIP LOCKED
 
 -- name: mark_pushed
 UPDATE fleet_dispatches SET pushed_at = UTC_TIMESTAMP(6) WHERE id IN %s
-
--- name: waiting
-SELECT COUNT(*), COALESCE(TIMESTAMPDIFF(MICROSECOND, MIN(created_at), UTC_TIMESTAMP(6)), 0)
-FROM fleet_dispatches WHERE pushed_at IS NULL
-
--- name: prune
-DELETE FROM fleet_dispatches WHERE pushed_at < UTC_TIMESTAMP(6) - INTERVAL %s SECOND ORDER BY id LIMIT %s

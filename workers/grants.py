@@ -222,7 +222,7 @@ BROKER_REDIS: Mapping[str, _Redis] = {
 LARAVEL_REDIS: Mapping[str, _Redis] = {
     "laravel": _Redis(
         (
-            "~{p}queues:*", "~{p}fleet:quarantine:*", "~{h}*",
+            "~{p}queues:*", "~{p}fleet:quarantine:*", "~{p}fleet:held:*", "~{h}*",
             "~{p}*illuminate:*", "~{p}*job-exceptions:*", "~{p}*laravel_unique_job:*",
         ),
         commands="+eval +evalsha +script|load +time +lindex +lpush +rpush +lpop +blpop +lrange"
@@ -235,9 +235,12 @@ LARAVEL_REDIS: Mapping[str, _Redis] = {
         " +sismember",
     ),
     "cli": _Redis(
-        ("~{p}queues:*", "%R~{p}fleet:quarantine:*"), commands="+llen +zcard +rpush"
+        ("~{p}queues:*", "%R~{p}fleet:quarantine:*"),
+        commands="+llen +zcard +rpush +multi +exec",
     ),
-    "metrics": _Redis(("%R~{p}queues:*",), commands="+llen +zcard"),
+    "metrics": _Redis(
+        ("%R~{p}queues:*", "%R~{p}fleet:quarantine:*"), commands="+llen +zcard"
+    ),
 }
 
 

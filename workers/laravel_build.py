@@ -29,6 +29,7 @@ from shared.laravel.failed_jobs import (
     FileFailedJobs,
     NoFailedJobs,
 )
+from shared.laravel.horizon import Supervisor
 from shared.laravel.locks import unique_lock_names
 from shared.laravel.payload import Payload
 from shared.laravel.reservations import Reservations
@@ -40,6 +41,7 @@ from shared.settings import Settings
 from shared.streams.connection import control_client, data_client
 from workers import laravel_quarantine, laravel_report
 from workers.laravel_endings import HAND_BACK, Endings
+from workers.laravel_horizon import Presence
 from workers.laravel_jobs.table import JOBS, JobClass
 from workers.laravel_node import LaravelNode
 from workers.laravel_watch import Watch, Watched
@@ -110,7 +112,21 @@ def build_worker(
         log=log,
         end_process=end_process,
     )
-    return LaravelNode(LaravelWorker(tools), watch)
+    presence = _presence(settings, node, log) if settings.horizon == "supervisor" else None
+    return LaravelNode(LaravelWorker(tools), watch, presence)
+
+
+def _presence(settings: Settings, node: str, log: Callable[..., None]) -> Presence:
+    supervisor = Supervisor(
+        node=node,
+        connection=settings.laravel_connection,
+        queues=settings.queues,
+        pid=os.getpid(),
+        tries=settings.queue.tries,
+        timeout=settings.queue.timeout,
+    )
+    connect_redis = partial(control_client, settings.redis, "fleet-laravel-presence")
+    return Presence(connect_redis, settings.horizon_prefix, supervisor, log)
 
 
 class _Parts:

@@ -33,21 +33,30 @@ _log = telemetry.log("fleet.laravel")
 
 
 class Failure(NamedTuple):
-    """Why a run failed, in the words of Laravel's records. trace: below the first line."""
+    """Why a run failed, in the words of Laravel's records.
+
+    php_class: or Python's. place: `file:line`. trace: as Python prints it.
+    """
 
     php_class: str
     message: str
+    place: str = ""
     trace: str = ""
 
     def text(self) -> str:
-        """As PHP prints an exception: class, message, place, stack."""
-        return f"{self.php_class}: {self.message}\n{self.trace}".rstrip()
+        """As PHP prints an exception: class, message, place, stack. Laravel's pages cut it there."""
+        where = f" in {self.place}" if self.place else ""
+        stack = f"\nStack trace:\n{self.trace}" if self.trace else ""
+        return f"{self.php_class}: {self.message}{where}{stack}"
 
 
 def failure_of(error: BaseException) -> Failure:
     kind = type(error)
+    known = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
     trace = "".join(traceback.format_exception(error))
-    return Failure(f"{kind.__module__}.{kind.__qualname__}", str(error), trace)
+    return Failure(f"{known}{kind.__qualname__}", str(error), place, trace)
 
 
 def too_many_attempts(name: str) -> Failure:

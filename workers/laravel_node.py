@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+from workers.laravel_horizon import Presence
 from workers.laravel_watch import Watch
 from workers.laravel_worker import LaravelWorker
+
+JOIN_SECONDS = 5.0
+"""For the withdrawal from Horizon; without it the entry runs out in half a minute."""
 
 
 class LaravelNode:
     """What the reader step runs."""
 
-    def __init__(self, worker: LaravelWorker, watch: Watch) -> None:
+    def __init__(
+        self, worker: LaravelWorker, watch: Watch, presence: Presence | None = None
+    ) -> None:
+        """presence: where the node shows itself in Horizon."""
         self._worker = worker
         self._watch = watch
+        self._presence = presence
 
     def run(self) -> None:
         self._watch.start()
+        if self._presence is not None:
+            self._presence.start()
         try:
             self._worker.run(self._watch_lives)
         finally:
             self._watch.stop()
+            if self._presence is not None:
+                self._presence.stop()
+                self._presence.join(JOIN_SECONDS)
 
     def _watch_lives(self) -> None:
         """Without its watch no job may run on: raises what ended it."""

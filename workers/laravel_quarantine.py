@@ -70,7 +70,10 @@ def remove(connection: Any, token: str) -> bool:
     return bool(connection.cursor().execute(SQL["remove"], (token,)))
 
 
-def count(connection: Any) -> int:
-    cursor = connection.cursor()
-    cursor.execute(SQL["count"])
-    return int(cursor.fetchone()[0])
+def requeue(redis: Redis, prefix: str, queue: str, payload: bytes) -> None:
+    """As a producer pushes: the job and its notice, in one step."""
+    keys = queue_keys(prefix, queue)
+    pipe = redis.pipeline(transaction=True)
+    pipe.rpush(keys.ready, payload)
+    pipe.rpush(keys.notify, 1)
+    pipe.execute()

@@ -10,6 +10,3 @@ SELECT token, queue, reason, payload, quarantined_at FROM fleet_quarantine WHERE
 
 -- name: remove
 DELETE FROM fleet_quarantine WHERE token = %s
-
--- name: count
-SELECT COUNT(*) FROM fleet_quarantine

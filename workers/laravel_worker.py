@@ -242,7 +242,7 @@ class LaravelWorker:
             self._errored(job, started, failure_of(error))
         else:
             back = self._insist(lambda: self._end().after_success(job, command))
-            milliseconds = (time.monotonic() - started) * 1000
+            milliseconds = round((time.monotonic() - started) * 1000, 2)
             self._reserve().complete(Completed(job, milliseconds, back))
 
     def _handle(self, job: Job) -> Command:

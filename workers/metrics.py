@@ -21,6 +21,7 @@ from shared.masking import Mask
 from shared.settings import Settings
 from workers import http
 from workers.config import QUEUES
+from workers.laravel_status import LaravelStatus
 from workers.lease import broker_redis, last_success_key
 from workers.roles import load_settings
 from workers.scheduled.table import SCHEDULED
@@ -50,6 +51,8 @@ class Status(Protocol):
     def redis_used_bytes(self) -> int: ...
     @property
     def redis_budget_bytes(self) -> int | None: ...
+    @property
+    def laravel(self) -> LaravelStatus: ...
 
 
 def expose(status: Status, meter: telemetry.Meter) -> None:
@@ -70,6 +73,14 @@ def expose(status: Status, meter: telemetry.Meter) -> None:
     meter.gauge("fleet_redis_used_bytes", status.redis_used_bytes)
     if status.redis_budget_bytes is not None:
         meter.gauge("fleet_redis_budget_bytes", status.redis_budget_bytes)
+    laravel = status.laravel
+    for queue in laravel.queues:
+        for state in ("ready", "delayed", "reserved"):
+            value = getattr(queue, state)
+            meter.gauge("fleet_laravel_queue_jobs", value, queue=queue.queue, state=state)
+    meter.gauge("fleet_laravel_quarantined", laravel.quarantined)
+    meter.gauge("fleet_dispatches_waiting", laravel.dispatches_waiting)
+    meter.gauge("fleet_dispatches_oldest_seconds", laravel.oldest_dispatch_seconds)
 
 
 def expose_broker(settings: Settings, meter: telemetry.Meter, now: float) -> None:

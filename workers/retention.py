@@ -17,6 +17,8 @@ SQL = load(Path(__file__).with_name("retention.sql"))
 
 PRUNE_ROWS = 5_000
 PRUNE_TURNS = 200
+LARAVEL_DAYS = 30
+"""Requests answer `fleet:status` and support questions; a push is remembered in Redis for a day."""
 ALARM_SHARE = 70
 """Above this share (percent) of the budget, consumed entries go at once, whatever their age."""
 
@@ -80,6 +82,20 @@ def prune_outbox(connection: Any, retention_seconds: int) -> int:
         pruned += deleted
         if deleted < PRUNE_ROWS:
             break
+    return pruned
+
+
+def prune_laravel(connection: Any) -> int:
+    """Delete pushed dispatches and answered requests that nobody will ask for again."""
+    cursor = connection.cursor()
+    pruned = 0
+    for statement in (SQL["prune_dispatches"], SQL["prune_requests"]):
+        for _ in range(PRUNE_TURNS):
+            deleted = int(cursor.execute(statement, (LARAVEL_DAYS, PRUNE_ROWS)))
+            connection.commit()
+            pruned += deleted
+            if deleted < PRUNE_ROWS:
+                break
     return pruned
 
 

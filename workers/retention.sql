@@ -4,3 +4,9 @@ SELECT stream, partition_no, last_id FROM fleet_offsets WHERE stream IN %s
 
 -- name: progress
 SELECT stream, partition_no, last_id, entries_read FROM fleet_offsets WHERE consumer = %s
+
+-- name: prune_dispatches
+DELETE FROM fleet_dispatches WHERE pushed_at < UTC_TIMESTAMP(6) - INTERVAL %s DAY ORDER BY pushed_at LIMIT %s
+
+-- name: prune_requests
+DELETE FROM fleet_requests WHERE created_at < UTC_TIMESTAMP(6) - INTERVAL %s DAY ORDER BY created_at LIMIT %s

@@ -11,6 +11,7 @@ from redis import Redis
 
 from shared.queries import load
 from shared.streams.keys import stream_key
+from workers.laravel_status import NO_QUEUES, LaravelStatus
 from workers.memory import streams_bytes
 
 SQL = load(Path(__file__).with_name("status.sql"))
@@ -44,6 +45,7 @@ class Status:
     restating_positions: int
     redis_used_bytes: int
     redis_budget_bytes: int | None
+    laravel: LaravelStatus
 
     def as_dict(self) -> dict[str, Any]:
         """For --json."""
@@ -62,6 +64,7 @@ def collect(
     partitions: int,
     *,
     budget_bytes: int | None,
+    laravel: LaravelStatus = NO_QUEUES,
 ) -> Status:
     """Read everything once. Four statements in MySQL, three round trips to Redis."""
     cursor = connection.cursor()
@@ -83,6 +86,7 @@ def collect(
         restating_positions=int(restating),
         redis_used_bytes=streams_bytes(redis, prefix, streams, partitions),
         redis_budget_bytes=budget_bytes,
+        laravel=laravel,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from deploy.desk.market import Market, troubled
 from shared.streams.decode import decode, routes
 from shared.streams.event import Event
 from shared.streams.keys import partition_of, stream_key
@@ -489,3 +490,31 @@ def test_the_fake_keeps_events_and_asserts_as_those_of_laravel_do(app: LaravelAp
         f"The expected [{stream}CashMoved] was not published.",
     ]
     assert app.rows("SELECT COUNT(*) FROM fleet_outbox") == [(0,)]
+
+
+# -- the desk's feed -------------------------------------------------------------------------------
+
+
+def test_the_feed_of_the_demo_goes_through_the_package(streams: LaravelApplication) -> None:
+    market = Market(7, 20)
+    lines = troubled(list(market.lines(300)), market, 7)
+    given = "".join(f"{line.as_json()}\n" for line in lines)
+    done = streams.run("artisan", "desk:feed", "-", "--via=mixed", "--typed", given=given)
+    assert done.returncode == 0, done.stdout + done.stderr
+    sent = {
+        (event_id, known(json.loads(data))["account_id"])
+        for event_id, data in streams.rows("SELECT event_id, data FROM fleet_outbox")
+        if "account_id" in data
+    }
+    for rows in entries(streams).values():
+        sent |= {(row[b"id"].decode(), json.loads(row[b"data"])["account_id"]) for row in rows}
+    assert sent == {(line.id, int(line.key)) for line in lines if line.stream == "orders"}
+
+
+def test_the_typed_feed_refuses_what_the_raw_one_lets_pass(streams: LaravelApplication) -> None:
+    line = {"stream": "orders", "type": "cash.moved.1", "key": "7", "id": "e", "ts_us": "1"}
+    given = json.dumps(line | {"data": {"account_id": 7, "amount": 1.5}}) + "\n"
+    raw = streams.run("artisan", "desk:feed", "-", given=given)
+    typed = streams.run("artisan", "desk:feed", "-", "--typed", given=given)
+    assert (raw.returncode, typed.returncode) == (0, 1)
+    assert streams.rows("SELECT COUNT(*) FROM fleet_outbox") == [(1,)]

@@ -9,6 +9,7 @@ from shared.errors import Unavailable
 from shared.settings import Settings
 from shared.telemetry import Meter
 from tests.workers.fleet_env import Surroundings, surroundings
+from workers.laravel_status import LaravelStatus, QueueStatus
 from workers.lease import run_once
 from workers.metrics import Exporter, expose, expose_broker
 from workers.status import PartitionStatus, Status
@@ -23,6 +24,7 @@ def status(*partitions: int, halted: str | None = None) -> Status:
         partitions=rows, parked_by_reason={}, outbox_waiting=4, outbox_unconfirmed=5,
         oldest_outbox_seconds=6.5, restating_positions=0, redis_used_bytes=100,
         redis_budget_bytes=None,
+        laravel=LaravelStatus([QueueStatus("fleet", 3, 2, 1, 0)], 4, 5, 6.5),
     )  # fmt: skip
 
 
@@ -47,6 +49,9 @@ def test_a_status_becomes_gauges() -> None:
     assert value(meter, "fleet_partition_owned", **PARTITION) == 1
     assert value(meter, "fleet_partition_halted", **PARTITION) == 1
     assert value(meter, "fleet_outbox_waiting") == 4
+    assert value(meter, "fleet_laravel_queue_jobs", queue="fleet", state="delayed") == 2
+    assert value(meter, "fleet_laravel_quarantined") == 4
+    assert value(meter, "fleet_dispatches_oldest_seconds") == 6.5
 
 
 def test_a_partition_that_is_gone_disappears() -> None:

@@ -15,7 +15,7 @@ if told.horizon ~= '' then
   unlist(told, 'silenced_jobs', told.id)
   record(told, told.id, 'id', told.id, 'connection', told.connection, 'queue', told.queue,
     'name', told.name, 'status', 'failed', 'payload', payload, 'exception', told.exception,
-    'failed_at', stamp)
+    'context', '', 'completed_at', stamp, 'failed_at', stamp)
   expire(told, told.id, told.failed)
   for _, tag in ipairs(told.tags) do
     redis.call('ZADD', told.horizon .. 'failed:' .. tag, stamp, told.id)
