@@ -96,6 +96,7 @@ class Meter:
         self._series: dict[str, Any] = {
             name: self._declare(name, metric) for name, metric in metrics.items()
         }
+        self._found: dict[tuple[object, ...], Any] = {}  # no more than there are series
 
     def _declare(self, name: str, metric: Metric) -> Any:
         if metric.kind == "histogram":
@@ -107,8 +108,13 @@ class Meter:
 
     def _of(self, name: str, labels: Mapping[str, object]) -> Any:
         """KeyError: not in METRICS. ValueError: labels differ from the row's."""
-        series = self._series[name]
-        return series.labels(**labels) if labels else series
+        # prometheus_client takes three times as long to find the same child.
+        key = (name, *labels.items())
+        found = self._found.get(key)
+        if found is None:
+            series = self._series[name]
+            found = self._found[key] = series.labels(**labels) if labels else series
+        return found
 
     def count(self, name: str, amount: float = 1, **labels: object) -> None:
         self._of(name, labels).inc(amount)
@@ -122,6 +128,7 @@ class Meter:
     def clear(self, name: str) -> None:
         """Forgets a metric's labelled series, so that a partition gone does not stay for ever."""
         self._series[name].clear()
+        self._found.clear()
 
 
 class _Current:

@@ -35,9 +35,7 @@ class LaravelApplication:
     redis: Redis
     prefix: str
 
-    def run(
-        self, *words: str, given: str = "", **more: str
-    ) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, given: str = "", **more: str) -> subprocess.CompletedProcess[str]:
         """PHP in the application's folder. more: over the environment."""
         return subprocess.run(
             [self.php_path, *words],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from functools import partial
@@ -22,6 +21,7 @@ from shared.streams.decode import routes
 from workers import retention
 from workers.batch import Decoding
 from workers.batch_report import BatchReport
+from workers.collector import calm_collector
 from workers.consumer import StreamReader, node_name
 from workers.dispatch_relay import DispatchRelay
 from workers.lane import Bounds, Tools
@@ -39,13 +39,6 @@ BOUNDS = Bounds()
 LANES = 2
 """Threads of a stream node: one waits for MySQL while the other decodes and folds."""
 
-COLLECT_AFTER = 50_000
-"""Objects of a stream node that may come to be before Python looks for cycles among the young ones.
-
-A batch makes some 10,000 objects, without cycles, that live as long as the batch. With Python's 700
-a fifth of the time of decoding goes into looking at them again and again.
-"""
-
 
 def all_partitions(partitions: int) -> list[PartitionId]:
     """Every partition of every stream."""
@@ -62,7 +55,7 @@ def build_reader(
     lanes: int = LANES,
 ) -> StreamReader:
     """The stream reader of one node. node: a stable name; each start adds its own mark."""
-    _calm_collector()
+    calm_collector()
     connect_mysql = partial(connect, settings.mysql)
     connection = connect_mysql()
     redis = control_client(settings.streams_redis, name="fleet-streams")
@@ -84,13 +77,6 @@ def build_reader(
         bounds=bounds,
     )
     return StreamReader(tools, all_partitions(partitions), lanes=lanes)
-
-
-def _calm_collector() -> None:
-    """What start-up has made stays for good and is not looked at again."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER, 20, 20)
 
 
 def build_relay() -> tuple[Relay, DispatchRelay, int]:

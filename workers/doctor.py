@@ -22,7 +22,7 @@ from shared.mysql.connection import classify, connect
 from shared.settings import Settings
 from shared.streams.connection import control_client, require_hiredis
 from shared.timescale import connection as timescale
-from workers import diagnosis
+from workers import diagnosis, diagnosis_laravel
 from workers.diagnosis import Finding
 from workers.grants import as_text, grants
 from workers.migrate import newest, sources_line
@@ -168,6 +168,10 @@ def _databases(servers: Servers) -> list[Finding]:
     return diagnosis.databases(servers.settings, cluster=cluster)
 
 
+def _laravel(servers: Servers) -> list[Finding]:
+    return diagnosis_laravel.laravel(servers.settings)
+
+
 def _clocks(servers: Servers) -> list[Finding]:
     if servers.mysql is None or servers.streams is None:
         return []
@@ -213,6 +217,7 @@ CHECKS: tuple[Callable[[Servers], list[Finding]], ...] = (
     _redis_servers,
     _databases,
     _partitions,
+    _laravel,
     _clocks,
     _timescale,
 )

@@ -40,6 +40,7 @@ from shared.mysql.connection import connect
 from shared.settings import Settings
 from shared.streams.connection import control_client, data_client
 from workers import laravel_quarantine, laravel_report
+from workers.collector import calm_collector
 from workers.laravel_endings import HAND_BACK, Endings
 from workers.laravel_horizon import Presence
 from workers.laravel_jobs.table import JOBS, JobClass
@@ -80,6 +81,7 @@ def build_worker(
 
     restart: ends the process gracefully, to start again. end_process: at once, likewise.
     """
+    calm_collector()
     parts = _Parts(settings, table)
     parts.failed_jobs(parts.links())  # a driver that we cannot write is said before the first job
     defaults = Defaults(settings.queue.tries, settings.queue.backoff, settings.queue.timeout)

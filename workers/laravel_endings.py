@@ -44,7 +44,7 @@ class Failure(NamedTuple):
     trace: str = ""
 
     def text(self) -> str:
-        """As PHP prints an exception: class, message, place, stack. Laravel's pages cut it there."""
+        """As PHP prints an exception: class, message, place, stack."""
         where = f" in {self.place}" if self.place else ""
         stack = f"\nStack trace:\n{self.trace}" if self.trace else ""
         return f"{self.php_class}: {self.message}{where}{stack}"

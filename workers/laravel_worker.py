@@ -30,6 +30,7 @@ from shared.laravel.payload import Payload, read_payload
 from shared.laravel.reservations import (
     HOLD_SECONDS,
     Completed,
+    Found,
     Job,
     Reservations,
     Taken,
@@ -90,6 +91,35 @@ class WorkerTools:
     bounds: WorkerBounds = WorkerBounds()
 
 
+class Hand:
+    """Jobs that this worker has reserved and not tried yet. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self.jobs: deque[Taken] = deque()
+        self.held = False
+        self.since = 0.0  # reserved at
+        self.queue: str | None = None
+        self.size = 0
+        self.done = 0
+        self.asked_at: float | None = None  # more of them are on their way
+        self._filled_at = 0.0
+
+    def fill(self, found: Found, since: float) -> None:
+        self.jobs.extend(found.taken)
+        self.held, self.since = found.held, since
+        self.queue = found.taken[0].queue if found.taken else None
+        self.size, self.done = len(found.taken), 0
+        self._filled_at = time.monotonic()
+
+    def next_size(self, bounds: WorkerBounds) -> int:
+        """As many jobs as the last ones say take hand_seconds; more of them step by step."""
+        if not self.done:
+            return max(self.size, 1)
+        each = (time.monotonic() - self._filled_at) / self.done
+        fitting = int(bounds.hand_seconds / max(each, 1e-6))
+        return max(1, min(fitting, 2 * self.size, bounds.hand))
+
+
 class LaravelWorker:
     """Blocks in run() until stop(); raises what ends the process."""
 
@@ -103,10 +133,7 @@ class LaravelWorker:
         self._endings: Endings | None = None
         self._redis: Redis | None = None
         self._unanswered: list[Completed] = []  # ended while Redis went away
-        self._hand: deque[Taken] = deque()
-        self._most = 1
-        self._batch = 0
-        self._batch_at = 0.0
+        self._hand = Hand()
         self._standing: Standing | None = None
         self._restart_mark: object = None
         self._next_look = self._next_drain = 0.0
@@ -141,50 +168,68 @@ class LaravelWorker:
 
     def turn(self) -> None:
         """One job, or a short wait for one."""
-        if not self._hand:
+        hand = self._hand
+        if not hand.jobs:
             self._fill()
-            if self._hand:
-                self._take(self._hand.popleft())
-            return
-        if time.monotonic() - self._batch_at > HOLD_SECONDS / 2:
+        elif hand.held and time.monotonic() - hand.since > HOLD_SECONDS / 2:
             self._let_go()
+        if not hand.jobs:
             return
-        taken = self._hand.popleft()
-        self._reserve().start(taken)
+        taken = hand.jobs.popleft()
+        if hand.held:
+            self._ask_ahead()
+            self._reserve().start(taken)
         self._take(taken)
+        hand.done += 1
 
     def _fill(self) -> None:
-        """Reserve what comes next; with it the end of the last job goes out."""
+        """Take what was asked for ahead, or reserve what comes next; the end of the last job goes
+        out with it.
+        """
         queues = self._open_queues()
-        reservations = self._reserve()
-        if not queues:
+        reservations, hand = self._reserve(), self._hand
+        most = hand.next_size(self._bounds)
+        since = time.monotonic()
+        if hand.asked_at is not None:
+            since, hand.asked_at = hand.asked_at, None
+            found = reservations.asked()
+        else:
             reservations.settle()
-            self._tell_ended()
-            self._stopping.wait(self._bounds.wait_seconds)
-            return
-        found = reservations.reserve(queues, self._next_batch())
+            found = Found([], False, 0)
+        if queues and not found.taken:
+            since = time.monotonic()
+            found = reservations.reserve(queues, most)
         self._tell_ended()
         self._pauses = 0
-        self._hand.extend(found.taken)
-        self._batch, self._batch_at = len(found.taken), time.monotonic()
-        if found.aside or self._batch_at >= self._next_drain:
+        hand.fill(found, since)
+        if found.aside or time.monotonic() >= self._next_drain:
             self._drain()
-        if not found.taken:
+        if not queues:
+            self._stopping.wait(self._bounds.wait_seconds)
+        elif not found.taken:
             keys = [queue_keys(self._tools.settings.prefix, queue).notify for queue in queues]
             self._links.redis().blpop(keys, timeout=self._bounds.wait_seconds)
 
-    def _next_batch(self) -> int:
-        """As many jobs as the last ones say take hand_seconds; more of them step by step."""
-        if self._batch:
-            each = (time.monotonic() - self._batch_at) / self._batch
-            fitting = int(self._bounds.hand_seconds / max(each, 1e-6))
-            self._most = max(1, min(fitting, 2 * self._most, self._bounds.hand))
-        return self._most
+    def _ask_ahead(self) -> None:
+        """While the second half is worked off, Redis has the next jobs ready. Only of the first
+        queue: those of the others must not overtake its jobs.
+        """
+        hand, standing = self._hand, self._standing
+        first = self._queues[0]
+        if hand.asked_at is not None or len(hand.jobs) != hand.size // 2 or hand.queue != first:
+            return
+        if standing is not None and not standing.down and first not in standing.paused:
+            hand.asked_at = time.monotonic()
+            self._reserve().ask_ahead(first, hand.next_size(self._bounds))
 
     def _let_go(self) -> None:
-        """Jobs that wait behind a slow one go back to the queue, the last one first."""
-        while self._hand:
-            self._reserve().give_back(self._hand.pop())
+        """What waits in hand goes back to the queue, the last job first."""
+        hand = self._hand
+        if hand.asked_at is not None:
+            hand.asked_at = None
+            hand.jobs.extend(self._reserve().asked().taken)
+        while hand.jobs:
+            self._reserve().give_back(hand.jobs.pop())
 
     def _open_queues(self) -> Sequence[str]:
         """What may be reserved from now: nothing in maintenance mode, and no paused queue."""
@@ -342,6 +387,7 @@ class LaravelWorker:
                 self._unanswered += self._reservations.unanswered()
                 self._reservations.close()
             self._links.close_redis()
+            self._hand.asked_at = None  # what comes too late returns to the queue by itself
         self._pauses += 1
         longest = self._bounds.pause_seconds * 2 ** min(self._pauses, 10)
         jitter = 0.5 + random.random() / 2  # noqa: S311 - nobody guesses it

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Call(NamedTuple):
-    """One call of a script."""
+    """One call of a script, or of a command of Redis' own (in capitals)."""
 
     name: str
     keys: Sequence[str]
@@ -85,7 +85,10 @@ class Line:
         return self._connection.read_response()
 
     def _command(self, call: Call) -> tuple[Any, ...]:
-        return ("EVALSHA", self._shas[call.name], len(call.keys), *call.keys, *call.words)
+        sha = self._shas.get(call.name)
+        if sha is None:
+            return (call.name, *call.keys, *call.words)
+        return ("EVALSHA", sha, len(call.keys), *call.keys, *call.words)
 
     def _load(self) -> Mapping[str, str]:
         return {name: str(self._redis.script_load(text)) for name, text in self._texts.items()}

@@ -6,6 +6,7 @@ payload is set aside with its bytes, not thrown away as PHP does.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
 import orjson
@@ -23,19 +24,23 @@ ID_BYTES = 191
 _SHOWN_ERRORS = 3
 
 
-def _comma_list(value: object) -> object:
-    """PHP splits `backoff` at commas, so it must be text; a lone number becomes text there too."""
-    return str(value) if type(value) is int else value
+def _whole(value: object) -> object:
+    return math.floor(value) if isinstance(value, float) and math.isfinite(value) else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+"""A retryUntil() may well return microtime(true) + 60: PHP counts its whole seconds."""
 
 
 class Payload(BaseModel):
-    """Fields that a consumer reads. Numbers may come as text or as 3.0: PHP does not mind either.
+    """Fields that a consumer reads. Numbers may come as text, as 3.0 or 1.5, and texts as numbers:
+    PHP does not mind.
 
-    backoff: comma list of seconds. delay: seconds, the backoff of a job that has none. retry_until:
-    seconds since 1970; 0 means none.
+    backoff: comma list of seconds, never a list. delay: seconds, the backoff of a job that has
+    none. retry_until: seconds since 1970; 0 means none.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", coerce_numbers_to_str=True)
 
     uuid: str | None = None
     id: str | None = None
@@ -43,13 +48,13 @@ class Payload(BaseModel):
     job: str = Field(min_length=1)
     data: Any = None
     attempts: int
-    max_tries: int | None = Field(None, alias="maxTries")
-    max_exceptions: int | None = Field(None, alias="maxExceptions")
+    max_tries: Whole | None = Field(None, alias="maxTries")
+    max_exceptions: Whole | None = Field(None, alias="maxExceptions")
     fail_on_timeout: bool | None = Field(None, alias="failOnTimeout")
-    backoff: Annotated[str | None, BeforeValidator(_comma_list)] = None
-    delay: int | None = None
-    timeout: int | None = None
-    retry_until: int | None = Field(None, alias="retryUntil")
+    backoff: str | None = None
+    delay: Whole | None = None
+    timeout: Whole | None = None
+    retry_until: Whole | None = Field(None, alias="retryUntil")
     tags: list[str] | None = None
     silenced: bool | None = None
     retry_of: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -60,6 +61,17 @@ _END = re.compile(rb"\}")
 _COUNT = re.compile(rb":([0-9]{1,10}):\{")
 
 _UNFINISHED: Any = object()
+
+
+@functools.lru_cache(maxsize=4096)  # the names of a class come with each of its objects
+def _property_name(raw: bytes) -> PropertyName | None:
+    """Name and scope; None for a NUL that ends no scope."""
+    if not raw.startswith(b"\0"):
+        return PropertyName(values.name(raw))
+    scope, nul, plain = raw[1:].partition(b"\0")
+    if not scope or not nul or b"\0" in plain:
+        return None
+    return PropertyName(values.name(plain), values.name(scope))
 
 
 class _Reader:
@@ -137,7 +149,10 @@ class _Reader:
         found = PhpObject(self._class_name(length))
         self._values[-1] = found  # what is inside may refer to it
         for _ in self._members(self._match(_COUNT, "a count of properties must stand here")[1]):
-            name = self._property_name(self._key())
+            raw = self._key()
+            name = PropertyName(raw) if isinstance(raw, int) else _property_name(raw)
+            if name is None:
+                raise self._error("a property's name holds a NUL that ends no scope")
             if name in found.properties:
                 raise self._error("an object has one property twice")
             found.properties[name] = self._value()
@@ -213,16 +228,6 @@ class _Reader:
     def _key(self) -> int | bytes:
         match = self._match(_KEY, "a key must stand here")
         return self._bytes(match[2]) if match[1] is None else self._int(match[1])
-
-    def _property_name(self, raw: int | bytes) -> PropertyName:
-        if isinstance(raw, int):
-            return PropertyName(raw)
-        if not raw.startswith(b"\0"):
-            return PropertyName(values.name(raw))
-        scope, nul, plain = raw[1:].partition(b"\0")
-        if not scope or not nul or b"\0" in plain:
-            raise self._error("a property's name holds a NUL that ends no scope")
-        return PropertyName(values.name(plain), values.name(scope))
 
     def _class_name(self, length: bytes) -> str:
         raw = self._bytes(length, closing=b'"')

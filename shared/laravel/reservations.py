@@ -4,13 +4,15 @@ A reserved job stands in `queues:{q}:reserved` as Redis encoded it again, attemp
 the second at which anybody may take it back. Whoever ends a job removes exactly that string; a
 reply of 0 means that the reservation ran out and the job is somebody else's now.
 
-A quick worker reserves a few jobs at once. All but the first are held as well, for a few seconds:
-if the worker dies before it tries them, they return as they were, with no attempt counted.
+A quick worker reserves a few jobs at once, and the next ones while it works. Those are held as
+well, for a few seconds: if the worker dies before it tries them, they return as they were, with no
+attempt counted.
 """
 
 from __future__ import annotations
 
 import uuid
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,7 +31,7 @@ MIGRATE_AT_ONCE = 1_000
 HOLD_SECONDS = 5
 """Until a dead worker's untried jobs return; one that lives gives them back after half of it."""
 
-_NAMES = ("reserve", "start", "complete", "fail", "release", "renew", "give_back", "set_aside")
+_NAMES = ("reserve", "complete", "fail", "release", "renew", "give_back", "set_aside")
 
 
 class QueueKeys(NamedTuple):
@@ -98,11 +100,12 @@ class Completed(NamedTuple):
 class Found(NamedTuple):
     """What a look at the queues brought.
 
-    taken: jobs of one queue in their order; all but the first are held. aside: payloads that were
-    set aside on the way.
+    taken: jobs of one queue in their order. held: `start` each before it is tried. aside: payloads
+    that were set aside on the way.
     """
 
     taken: list[Taken]
+    held: bool
     aside: int
 
 
@@ -132,32 +135,51 @@ class Reservations:
         self._horizon = horizon
         self._minutes = minutes
         self._make_token = make_token
-        self._completing: list[Completed] = []  # Redis has not answered yet
+        self._completing: deque[tuple[Call, Completed]] = deque()  # not answered yet
         self._ended: list[tuple[Completed, bool]] = []
+        self._ahead: Call | None = None
+        self._ahead_of = ""
+        self._brought = Found([], True, 0)
 
     def reserve(self, queues: Sequence[str], most: int = 1) -> Found:
-        """Reserve up to `most` jobs of the first queue that has any. Raises RedisError."""
+        """Reserve up to `most` jobs of the first queue that has any. More than one are held. Raises
+        RedisError.
+        """
         aside = 0
         for queue in queues:
-            self._line.add(self._reserve_call(queue, most))
-            found, *jobs = self._read()
-            aside += found
-            if jobs:
-                pairs = zip(jobs[::2], jobs[1::2], strict=True)
-                return Found([Taken(queue, *pair) for pair in pairs], aside)
-        return Found([], aside)
+            held = most > 1
+            self._line.add(self._reserve_call(queue, most, held=held))
+            found = _found(queue, self._read(), held=held)
+            aside += found.aside
+            if found.taken:
+                return found._replace(aside=aside)
+        return Found([], False, aside)
+
+    def ask_ahead(self, queue: str, most: int) -> None:
+        """Reserve and hold jobs of a queue while others are worked off; `asked` has them. Goes out
+        with the next step.
+        """
+        self._ahead, self._ahead_of = self._reserve_call(queue, most, held=True), queue
+        self._line.add(self._ahead)
+
+    def asked(self) -> Found:
+        """What ask_ahead brought."""
+        self._read()
+        found, self._brought = self._brought, Found([], True, 0)
+        return found
 
     def complete(self, completed: Completed) -> None:
         """The job is done and its effects are committed. Goes out with the next step of any kind;
         `ended` says what became of it.
         """
-        self._completing.append(completed)
-        self._line.add(Call("complete", *self._complete_words(completed)))
+        call = self._complete_call(completed)
+        self._completing.append((call, completed))
+        self._line.add(call)
 
     def start(self, taken: Taken) -> None:
         """A held job is tried now: its attempt counts. Sent, not waited for."""
         keys = queue_keys(self._prefix, taken.queue)
-        self._line.add(Call("start", [keys.held], [_held(taken)]))
+        self._line.add(Call("ZREM", [keys.held], [_held(taken)]))
         self._line.send()
 
     def settle(self) -> None:
@@ -173,7 +195,8 @@ class Reservations:
         """After an error: completed jobs of which nobody knows whether Redis heard of it. Complete
         them again; a second time changes nothing.
         """
-        lost, self._completing = self._completing, []
+        lost = [completed for _, completed in self._completing]
+        self._completing.clear()
         return lost
 
     def close(self) -> None:
@@ -222,24 +245,29 @@ class Reservations:
         """Everything goes out and is answered; the reply to the last step."""
         reply: Any = None
         for call, reply in self._line.replies():
-            if call.name == "complete":
-                self._ended.append((self._completing.pop(0), bool(reply)))
+            if self._completing and call is self._completing[0][0]:
+                self._ended.append((self._completing.popleft()[1], bool(reply)))
+            elif call is self._ahead:
+                self._brought = _found(self._ahead_of, reply, held=True)
         return reply
 
-    def _reserve_call(self, queue: str, most: int) -> Call:
-        told = {
+    def _reserve_call(self, queue: str, most: int, *, held: bool) -> Call:
+        told: dict[str, Any] = {
             "horizon": self._horizon,
             "migrate": MIGRATE_AT_ONCE,
             "token": self._make_token(),
             "most": most,
-            "hold": HOLD_SECONDS,
         }
+        if held:
+            told["hold"] = HOLD_SECONDS
         if self._seconds is not None:
             told["seconds"] = self._seconds
         return Call("reserve", queue_keys(self._prefix, queue), [_json(told)])
 
-    def _complete_words(self, completed: Completed) -> tuple[Sequence[str], Sequence[Any]]:
+    def _complete_call(self, completed: Completed) -> Call:
         job, back = completed.job, completed.back
+        if not self._horizon and back is None:  # as PHP's own worker does
+            return Call("ZREM", [queue_keys(self._prefix, job.queue).reserved], [job.reserved])
         told = self._told(job, back) | {
             "ms": completed.milliseconds,
             "silenced": bool(job.payload.silenced),
@@ -247,7 +275,7 @@ class Reservations:
             "monitored": self._minutes.monitored,
         }
         words = [job.reserved, _json(told), back.payload if back else b""]
-        return self._back_keys(job, back), words
+        return Call("complete", self._back_keys(job, back), words)
 
     def _back_keys(self, job: Job, back: HandBack | None) -> list[str]:
         keys = queue_keys(self._prefix, job.queue)
@@ -276,6 +304,12 @@ class Reservations:
                 "pending": self._minutes.pending,
             }
         return told
+
+
+def _found(queue: str, reply: Sequence[Any], *, held: bool) -> Found:
+    aside, *jobs = reply
+    pairs = zip(jobs[::2], jobs[1::2], strict=True)
+    return Found([Taken(queue, *pair) for pair in pairs], held, aside)
 
 
 def _held(taken: Taken) -> bytes:

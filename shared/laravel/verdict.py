@@ -5,9 +5,14 @@ Pure: time comes as an argument, in whole seconds since 1970. `attempts` counts 
 
 from __future__ import annotations
 
+import math
+import re
 from typing import NamedTuple
 
 from shared.laravel.payload import Payload
+
+_NUMBER = re.compile(r"[ \t\n\r\v\f]*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)", re.ASCII)
+_INT_LEAST, _INT_MOST = -(1 << 63), (1 << 63) - 1
 
 
 class Defaults(NamedTuple):
@@ -61,11 +66,9 @@ def _tries(payload: Payload, defaults: Defaults) -> int:
 
 
 def _as_php_int(text: str) -> int:
-    """`(int) $text`: leading white space, a sign and digits; anything else is 0."""
-    text = text.lstrip(" \t\n\r\v\f")
-    digits = len(text) > 1 and text[0] in "+-"
-    end = int(digits)
-    while end < len(text) and text[end] in "0123456789":
-        end += 1
-    number = text[:end]
-    return int(number) if number.strip("+-") else 0
+    """`(int) $text`: the whole part of the number it begins with, else 0; PHP's widest at most."""
+    found = _NUMBER.match(text)
+    size = float(found[1]) if found else 0.0
+    if math.isinf(size):
+        return 0
+    return max(_INT_LEAST, min(int(size), _INT_MOST))

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import guest, latency, ledger, memory, reverse, runtime, takeover
+from tests.bench import guest, laravel, latency, ledger, memory, reverse, runtime, takeover
 from tests.bench.figures import Figure
 from tests.bench.place import Place, place
 
@@ -51,6 +51,10 @@ BENCHES: dict[str, Callable[[Place, Size], Figure]] = {
     "memory": lambda p, s: memory.memory(p, minutes=s.minutes),
     "takeover": lambda p, s: takeover.takeover(p, rounds=s.rounds),
     "handoff": lambda p, s: takeover.handoff(p, rounds=s.rounds),
+    "laravel": lambda p, s: laravel.worker(p, jobs=s.jobs, rounds=s.rounds),
+    "records": lambda p, s: laravel.worker_with_records(p, jobs=s.jobs, rounds=s.rounds),
+    "dispatch": lambda p, s: laravel.dispatch(p, jobs=s.jobs, rounds=s.rounds),
+    "delay": lambda p, _: laravel.delay(p),
     "guest": lambda p, s: guest.guest(p, jobs=s.jobs, rounds=s.rounds),
 }
 

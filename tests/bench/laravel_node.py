@@ -26,7 +26,7 @@ from workers.reporting import Report
 
 
 class Noop(Arguments):
-    """App\\Jobs\\Noop of the desk's application."""
+    """The desk's no-op job."""
 
     number: int
 

@@ -191,9 +191,7 @@ def test_a_failure_in_a_batch_is_counted_as_php_counts_it(
 
 
 @pytest.mark.parametrize("outcome", ["completed", "failed"])
-def test_the_unique_lock_goes_however_the_job_ended(
-    app: LaravelApplication, outcome: str
-) -> None:
+def test_the_unique_lock_goes_however_the_job_ended(app: LaravelApplication, outcome: str) -> None:
     click = [[f"{FLEET}SyncAccount", [7]]]
     dispatch(app, click)
     payload = app.take("fleet")

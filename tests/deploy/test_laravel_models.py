@@ -17,6 +17,8 @@ use Tradefleet\\Laravel\\Models\\{
     Signal,
 };
 """
+
+
 @pytest.fixture
 def books(app: LaravelApplication) -> LaravelApplication:
     """The application, with a row in every table that a model reads."""

@@ -56,7 +56,8 @@ final class Export
             'DB_DATABASE' => $this->databases->connection()->getDatabaseName(),
         ];
         if ($values['APP_MAINTENANCE_DRIVER'] === 'cache') {
-            $values['APP_MAINTENANCE_STORE'] = $this->storeDriver($this->config->get('app.maintenance.store') ?: $this->store());
+            $store = (string) ($this->config->get('app.maintenance.store') ?: $this->store());
+            $values['APP_MAINTENANCE_STORE'] = $this->storeDriver($store);
         }
 
         return $values;
@@ -79,10 +80,11 @@ final class Export
     private function cache(): array
     {
         $store = $this->store();
+        $common = $this->config->get('cache.prefix');
 
         return [
             'CACHE_STORE' => $this->storeDriver($store),
-            'CACHE_PREFIX' => (string) $this->config->get("cache.stores.{$store}.prefix", $this->config->get('cache.prefix')),
+            'CACHE_PREFIX' => (string) $this->config->get("cache.stores.{$store}.prefix", $common),
         ];
     }
 
@@ -91,19 +93,21 @@ final class Export
     {
         $queue = $this->redis->queue();
         $failed = (array) $this->config->get('queue.failed', []);
+        $horizon = $this->horizon();
         $values = [
             'QUEUE_CONNECTION' => $this->config->get('queue.default'),
             'REDIS_QUEUE' => $queue['queue'] ?? 'default',
-            'REDIS_QUEUE_RETRY_AFTER' => $queue['retry_after'] ?? ($this->horizon() === null ? self::RETRY_AFTER : null),
+            'REDIS_QUEUE_RETRY_AFTER' => $queue['retry_after'] ?? ($horizon === null ? self::RETRY_AFTER : null),
             'QUEUE_FAILED_DRIVER' => self::failedDriver($failed),
         ];
         if (isset($failed['table'])) {
+            $connection = $this->databases->connection($failed['database'] ?? null);
             $values['FLEET_LARAVEL_FAILED_TABLE'] = $failed['table'];
-            $values['FLEET_LARAVEL_FAILED_DATABASE'] = $this->databases->connection($failed['database'] ?? null)->getDatabaseName();
+            $values['FLEET_LARAVEL_FAILED_DATABASE'] = $connection->getDatabaseName();
         }
-        if ($this->horizon() !== null) {
+        if ($horizon !== null) {
             $values['HORIZON_PREFIX'] = $this->config->get('horizon.prefix') ?: 'horizon:';
-            $values['FLEET_LARAVEL_HORIZON'] = $this->horizon();
+            $values['FLEET_LARAVEL_HORIZON'] = $horizon;
         }
 
         return $values;
@@ -148,7 +152,11 @@ final class Export
         return (int) ($found['database'] ?? 0);
     }
 
-    /** As QueueServiceProvider chooses it. @param  array<string, mixed>  $failed */
+    /**
+     * As Laravel's QueueServiceProvider chooses it.
+     *
+     * @param  array<string, mixed>  $failed
+     */
     private static function failedDriver(array $failed): string
     {
         if (array_key_exists('driver', $failed)) {

@@ -7,6 +7,7 @@ namespace Tradefleet\Laravel;
 use Illuminate\Database\ConnectionResolverInterface;
 use Illuminate\Database\Query\Builder;
 use Tradefleet\Laravel\Schema\FleetSchema;
+use Tradefleet\Laravel\Stream\Entry;
 use Tradefleet\Laravel\Transport\RedisSource;
 use Tradefleet\Laravel\Transport\Streams;
 
@@ -24,7 +25,7 @@ final class Status
     /**
      * A row per consumer and stream. lag: entries that were not applied yet; oldest_ms: age of the oldest of them.
      *
-     * @return list<array{consumer: string, stream: string, partitions: int, lag: int, oldest_ms: int, halted: list<string>}>
+     * @return list<array<string, mixed>> consumer, stream, partitions, lag, oldest_ms, halted (a sentence each)
      */
     public function streams(): array
     {
@@ -37,7 +38,11 @@ final class Status
             $offset = $offsets[$at];
             $key = "{$offset->consumer} {$offset->stream}";
             $rows[$key] ??= [
-                'consumer' => $offset->consumer, 'stream' => $offset->stream, 'partitions' => 0, 'lag' => 0, 'oldest_ms' => 0,
+                'consumer' => $offset->consumer,
+                'stream' => $offset->stream,
+                'partitions' => 0,
+                'lag' => 0,
+                'oldest_ms' => 0,
                 'halted' => [],
             ];
             $rows[$key]['partitions']++;
@@ -84,16 +89,14 @@ final class Status
      */
     private function lags(array $offsets): array
     {
-        $keys = array_map(
-            fn (object $offset): string => "{$this->source->prefix()}streams:{{$offset->stream}:{$offset->partition_no}}",
-            $offsets,
-        );
-        $infos = $this->streams->redis()->run(array_map(static fn (string $key): array => ['XINFO', 'STREAM', $key], $keys));
-        $unread = $this->streams->redis()->run(array_map(
-            static fn (string $key, object $offset): array => ['XRANGE', $key, "({$offset->last_id}", '+', 'COUNT', '1'],
-            $keys,
-            $offsets,
-        ));
+        $xinfo = $xrange = [];
+        foreach ($offsets as $offset) {
+            $key = $this->source->prefix().Entry::partitionKey($offset->stream, (int) $offset->partition_no);
+            $xinfo[] = ['XINFO', 'STREAM', $key];
+            $xrange[] = ['XRANGE', $key, "({$offset->last_id}", '+', 'COUNT', '1'];
+        }
+        $infos = $this->streams->redis()->run($xinfo);
+        $unread = $this->streams->redis()->run($xrange);
         $now = (int) (microtime(true) * 1000);
 
         return array_map(static function (object $offset, mixed $info, mixed $entries) use ($now): array {

@@ -1,8 +1,8 @@
 -- KEYS ready, delayed, reserved, notify, quarantine, held
 -- ARGV {horizon, seconds (of a reservation, none: for ever), migrate (most jobs at once), token, most
---   (jobs to reserve), hold (seconds)}
--- Reply {set aside, payload, reserved payload, payload, ...}. All but the first job are held: not yet
--- tried, and back at the head of the queue with no attempt counted if their worker dies.
+--   (jobs to reserve), hold (seconds; none: they are tried at once)}
+-- Reply {set aside, payload, reserved payload, payload, ...}. Held jobs are not tried yet: they return
+-- to the head of the queue, with no attempt counted, if their worker dies.
 local ready, delayed, reserved, notify, quarantine, held = unpack(KEYS)
 local told = cjson.decode(ARGV[1])
 
@@ -66,7 +66,7 @@ while #reply < 2 * told.most do
   if ok then
     redis.call('LPOP', ready)
     redis.call('ZADD', reserved, told.seconds and now + told.seconds or '+inf', made[1])
-    if #reply > 1 then redis.call('ZADD', held, now + told.hold, hold(made[1], payload)) end
+    if told.hold then redis.call('ZADD', held, now + told.hold, hold(made[1], payload)) end
     if told.horizon ~= '' and made[2] then
       record(told, made[2], 'status', 'reserved', 'payload', made[1], 'updated_at', stamp,
         'reserved_at', stamp)

@@ -14,7 +14,7 @@ final class ExportCommand extends Command
 
     protected $signature = 'fleet:export {--path= : instead of fleet.laravel.json beside .env}';
 
-    protected $description = 'Write down what Laravel resolved from .env and config, for the fleet to read; no passwords, no keys';
+    protected $description = 'Write down what Laravel made of .env and config, for the fleet; no passwords, no keys';
 
     public function handle(Export $export): int
     {
@@ -28,7 +28,8 @@ final class ExportCommand extends Command
 
             return self::FAILURE;
         }
-        $this->line(count($values)." values are in {$path}. Restart the fleet; export again after every change of .env or config.");
+        $count = count($values);
+        $this->line("{$count} values are in {$path}. Restart the fleet; export again when .env or config has changed.");
 
         return self::SUCCESS;
     }
@@ -37,11 +38,12 @@ final class ExportCommand extends Command
     private function replace(string $path, string $text): void
     {
         $aside = $path.'.'.getmypid();
-        $written = @file_put_contents($aside, $text) === strlen($text) && @chmod($aside, 0644) && @rename($aside, $path);
-        if (! $written) {
+        $isWhole = @file_put_contents($aside, $text) === strlen($text);
+        if (! $isWhole || ! @chmod($aside, 0644) || ! @rename($aside, $path)) {
             @unlink($aside);
             throw new RuntimeException(
-                "{$path} cannot be written: run this as a user who may write that folder, or name another file with --path."
+                "{$path} cannot be written: run this as a user who may write that folder, or name another file with "
+                .'--path.'
             );
         }
     }

@@ -11,7 +11,7 @@ final class InstallCommand extends Command
 {
     protected $signature = 'fleet:install';
 
-    protected $description = 'Copy config/fleet.php and the migrations into the application; what is there stays as it is';
+    protected $description = 'Copy config/fleet.php and the migrations into the application; what is there stays';
 
     public function handle(): int
     {
@@ -25,7 +25,8 @@ final class InstallCommand extends Command
         $this->line('  3. fleet laravel jobs --out app/Jobs/Fleet   (on the fleet\'s side; writes the job classes)');
         $this->line('  4. php artisan fleet:export   (again after every change of .env or config)');
         $this->line('  5. Start the fleet, and a worker for its events:');
-        $this->line('     php artisan queue:work '.config('fleet.connection').' --queue='.config('fleet.events_queue').',default');
+        ['connection' => $connection, 'events_queue' => $queue] = config('fleet');
+        $this->line("     php artisan queue:work {$connection} --queue={$queue},default");
         $this->line('  6. php artisan fleet:doctor');
 
         return self::SUCCESS;

@@ -47,9 +47,10 @@ final class Checks
         $packing = $this->redis->packing();
         if ($packing !== null && version_compare($this->app->version(), self::PLAIN_SINCE, '<')) {
             return Finding::bad(
-                "Redis connection `{$this->redis->name()}` of the queue has {$packing} set: this Laravel packs delayed jobs so "
-                .'that nobody else can read them',
-                'give the queue a Redis connection of its own without these options (config/database.php, config/queue.php)',
+                "Redis connection `{$this->redis->name()}` of the queue has {$packing} set: this Laravel packs delayed "
+                .'jobs so that nobody else can read them',
+                'give the queue a Redis connection of its own without these options (config/database.php, '
+                .'config/queue.php)',
             );
         }
 
@@ -85,34 +86,35 @@ final class Checks
 
     private function outbox(): Finding
     {
-        $connection = $this->databases->connection();
+        $table = $this->schema->quoted('fleet_outbox');
         try {
-            $this->rolledBack($connection, function (): void {
+            $this->rolledBack($this->databases->connection(), function (): void {
                 $this->outbox->insert(
                     new Entry('orders', 'fleet.doctor', '0', (string) Str::uuid(), '1767225600000000', '{}'),
                 );
             });
         } catch (Throwable $error) {
             return Finding::bad(
-                "this user cannot write {$this->schema->quoted('fleet_outbox')}: ".Finding::reason($error),
-                "php artisan migrate (or `fleet migrate`), and GRANT SELECT, INSERT ON {$this->schema->quoted('fleet_outbox')} TO "
-                .'the user of DB_USERNAME',
+                "this user cannot write {$table}: ".Finding::reason($error),
+                "php artisan migrate (or `fleet migrate`), and GRANT SELECT, INSERT ON {$table} TO this user",
             );
         }
 
-        return Finding::good("{$this->schema->quoted('fleet_outbox')} takes rows");
+        return Finding::good("{$table} takes rows");
     }
 
     private function accounts(): Finding
     {
         $view = $this->schema->quoted(AccountSources::VIEW);
         try {
-            $this->databases->connection()->table($this->schema->table(AccountSources::VIEW))->first(AccountSources::COLUMNS);
+            $this->databases->connection()
+                ->table($this->schema->table(AccountSources::VIEW))
+                ->first(AccountSources::COLUMNS);
         } catch (Throwable $error) {
             return Finding::bad(
                 "{$view} cannot be read: ".Finding::reason($error),
-                'set accounts in config/fleet.php, then php artisan migrate; this user needs SELECT on the view and on the table '
-                .'behind it. After a change of the columns: php artisan migrate:refresh '
+                'set accounts in config/fleet.php, then php artisan migrate; this user needs SELECT on the view and on '
+                .'the table behind it. After a change of the columns: php artisan migrate:refresh '
                 .'--path=database/migrations/2026_01_01_000002_create_fleet_account_sources_view.php',
             );
         }

@@ -42,7 +42,7 @@ final class PingPong
         } catch (Throwable $error) {
             return Finding::bad(
                 'a job could not be sent or its answer not be read: '.Finding::reason($error),
-                'see that `fleet migrate` has run, and that this user may read '.$this->schema->quoted('fleet_requests'),
+                "run `fleet migrate`, and let this user read {$this->schema->quoted('fleet_requests')}",
             );
         }
 
@@ -94,10 +94,10 @@ final class PingPong
         return Finding::bad(
             "no answer within {$seconds} s; {$waiting} jobs wait on queue `{$queue}`",
             $waiting > 0
-                ? 'start the fleet\'s Laravel workers (`fleet status` says whether they run); they must read this queue '
+                ? "start the fleet's Laravel workers (`fleet status` says whether they run); they must read this queue "
                     .'(FLEET_QUEUES) with the same Redis, database and REDIS_PREFIX'
-                : 'somebody took the job and did not answer: see `fleet status`, the fleet\'s log, and that no PHP worker has '
-                    ."`{$queue}` in its --queue list",
+                : "somebody took the job and did not answer: see `fleet status`, the fleet's log, and that no PHP "
+                    ."worker has `{$queue}` in its --queue list",
         );
     }
 }

@@ -21,8 +21,8 @@ final class HandBack
     }
 
     /**
-     * @param  array{uuid: string, command: string, outcome: string, exception?: string|null, exceptionClass?: string|null}  $data
-     *                                                                                                                            uuid and command of the job that Python ran; outcome: completed or failed
+     * @param  array<string, string|null>  $data  uuid, command: of the job that Python ran, as they were; outcome:
+     *                                            completed or failed; exception, exceptionClass: why it failed
      */
     public function handle(Job $job, array $data): void
     {

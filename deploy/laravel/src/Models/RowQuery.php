@@ -12,7 +12,9 @@ final class RowQuery extends Builder
 {
     public static function refusal(string $table): ReadOnlyTable
     {
-        return new ReadOnlyTable("{$table} is written by the fleet alone: send an event (Fleet::record), and it books it.");
+        return new ReadOnlyTable(
+            "{$table} is written by the fleet alone: send an event (Fleet::record), and it books it."
+        );
     }
 
     public function insert(mixed ...$arguments): mixed

@@ -30,21 +30,14 @@ final class FinishedCommand extends CallQueuedHandler
         $this->failed(['command' => $command], $failure, $uuid, $this->finishedJob($job, $uuid));
     }
 
-    /** A job of the same name as the one that Python has deleted; deleting it again does nothing. */
-    private function finishedJob(Job $job, string $uuid): SyncJob
-    {
-        $payload = json_encode(['uuid' => $uuid, 'displayName' => null, 'data' => []], JSON_THROW_ON_ERROR);
-
-        return new SyncJob($this->container, $payload, $job->getConnectionName(), $job->getQueue());
-    }
-
     /** @param  array<string, mixed>  $data */
     protected function getCommand(array $data)
     {
         $command = parent::getCommand($data);
         if (! is_object($command) || $command instanceof \__PHP_Incomplete_Class) {
             throw new RuntimeException(
-                'The job that Python ran is of a class that this application does not have (any more); deploy it, then queue:retry.'
+                'The job that Python ran is of a class that this application does not have (any more); deploy it, then '
+                .'php artisan queue:retry.'
             );
         }
 
@@ -57,7 +50,11 @@ final class FinishedCommand extends CallQueuedHandler
         // Python has run it.
     }
 
-    /** A debounced job that Python ran counts, whatever was dispatched meanwhile. @param  mixed  $command */
+    /**
+     * A debounced job that Python ran counts, whatever was dispatched meanwhile.
+     *
+     * @param  mixed  $command
+     */
     protected function commandShouldBeDebounced($command)
     {
         return false;
@@ -71,5 +68,13 @@ final class FinishedCommand extends CallQueuedHandler
     protected function handleModelNotFound(Job $job, $e)
     {
         throw $e;
+    }
+
+    /** A job of the same name as the one that Python has deleted; deleting it again does nothing. */
+    private function finishedJob(Job $job, string $uuid): SyncJob
+    {
+        $payload = json_encode(['uuid' => $uuid, 'displayName' => null, 'data' => []], JSON_THROW_ON_ERROR);
+
+        return new SyncJob($this->container, $payload, $job->getConnectionName(), $job->getQueue());
     }
 }

@@ -38,7 +38,8 @@ final class AccountSources
             self::COLUMNS,
         ));
 
-        return "CREATE OR REPLACE SQL SECURITY INVOKER VIEW {$this->schema->quoted(self::VIEW)} AS SELECT {$columns} FROM {$this->table()}";
+        return "CREATE OR REPLACE SQL SECURITY INVOKER VIEW {$this->schema->quoted(self::VIEW)} AS "
+            ."SELECT {$columns} FROM {$this->table()}";
     }
 
     public function dropStatement(): string
@@ -52,7 +53,8 @@ final class AccountSources
         $source = $this->config->get("fleet.accounts.columns.{$name}");
         if ($source === null && in_array($name, self::NEEDED, true)) {
             throw new NotConfigured(
-                "config/fleet.php: accounts.columns.{$name} is missing; write a column of the accounts table, or SQL in parentheses."
+                "config/fleet.php: accounts.columns.{$name} is missing; write a column of the accounts table, or SQL "
+                .'in parentheses.'
             );
         }
         if ($source === null) {

@@ -34,8 +34,11 @@ final class Body
     public static function checkedText(string $name, string $value, int $width): string
     {
         if (preg_match(self::CLEAN, $value) !== 1 || mb_strlen($value, 'UTF-8') > $width) {
-            throw self::refusal($name, $value, "1 to {$width} characters of UTF-8, without control characters and without "
-                .'white space at either end');
+            throw self::refusal(
+                $name,
+                $value,
+                "1 to {$width} characters of UTF-8, without control characters and without white space at either end",
+            );
         }
 
         return $value;
@@ -94,8 +97,11 @@ final class Body
     public function timeMs(string $name, ?int $value): self
     {
         if ($value !== null && ($value < self::MS_FROM || $value >= self::MS_BELOW)) {
-            throw self::refusal($name, $value, 'milliseconds since 1970 UTC, between the years 2009 and 2200, for example '
-                .'now()->getTimestampMs()');
+            throw self::refusal(
+                $name,
+                $value,
+                'milliseconds since 1970 UTC, between the years 2009 and 2200, for example now()->getTimestampMs()',
+            );
         }
 
         return $this->put($name, $value);
@@ -152,7 +158,11 @@ final class Body
         $targets = [];
         foreach ($value ?? [] as $at => $target) {
             if (! is_array($target) || ! isset($target['price'])) {
-                throw self::refusal("targets.{$at}", $target, "['price' => '66000', 'fraction' => '0.5'], fraction may be left out");
+                throw self::refusal(
+                    "targets.{$at}",
+                    $target,
+                    "['price' => '66000', 'fraction' => '0.5'], fraction may be left out",
+                );
             }
             self::checkedUnsigned("targets.{$at}.price", $target['price']);
             if (isset($target['fraction'])) {
@@ -224,8 +234,11 @@ final class Body
         }
         $why = is_float($value) ? '; a float has lost digits, take the text that the venue sent' : '';
 
-        throw self::refusal($name, $value, "a string of a plain decimal{$words} such as '0.015', with at most 18 digits before "
-            ."and 18 after the point{$why}");
+        throw self::refusal(
+            $name,
+            $value,
+            "a string of a plain decimal{$words} such as '0.015', at most 18 digits on either side of the point{$why}",
+        );
     }
 
     private static function refusal(string $name, mixed $value, string $wanted): InvalidEvent

@@ -41,9 +41,14 @@ final class Entry
         return $this->traceparent === null ? $fields : [...$fields, 'traceparent', $this->traceparent];
     }
 
-    /** Key of the stream's partition, without the Redis prefix. The inner braces are a Redis hash tag. */
     public function streamKey(int $partitions): string
     {
-        return "streams:{{$this->stream}:".crc32($this->key) % $partitions.'}';
+        return self::partitionKey($this->stream, crc32($this->key) % $partitions);
+    }
+
+    /** Redis key of a partition, without the prefix. The inner braces are literal: a Redis hash tag. */
+    public static function partitionKey(string $stream, int $partition): string
+    {
+        return "streams:{{$stream}:{$partition}}";
     }
 }

@@ -33,6 +33,8 @@ abstract class Event implements Arrayable
         SignalReceived::TYPE => SignalReceived::class,
     ];
 
+    private const JSON = JSON_THROW_ON_ERROR | JSON_UNESCAPED_UNICODE | JSON_UNESCAPED_SLASHES;
+
     /** As the fleet's decoder has it; an order event has half a kilobyte. */
     private const DATA_BYTES = 65_536;
 
@@ -112,7 +114,7 @@ abstract class Event implements Arrayable
     public function toJson(): string
     {
         try {
-            $json = json_encode($this->toArray(), JSON_THROW_ON_ERROR | JSON_UNESCAPED_UNICODE | JSON_UNESCAPED_SLASHES);
+            $json = json_encode($this->toArray(), self::JSON);
         } catch (JsonException $error) {
             throw new InvalidEvent(static::TYPE.": {$error->getMessage()}; send text as UTF-8", 0, $error);
         }

@@ -17,8 +17,8 @@ final class SignalReceived extends Event
      * @param  string  $text  the message as it came
      * @param  string|null  $side  long or short
      * @param  string|null  $intent  open, add, reduce, close, cancel or update
-     * @param  array{type: string, prices?: list<string>|null}|null  $entry  ['type' => 'limit', 'prices' => ['64000']]
-     * @param  list<array{price: string, fraction?: string|null}>|null  $targets  [['price' => '66000', 'fraction' => '0.5']]
+     * @param  array{type: string, prices?: ?list<string>}|null  $entry  ['type' => 'limit', 'prices' => ['64000']]
+     * @param  list<array{price: string, fraction?: ?string}>|null  $targets  [['price' => '66000']]
      * @param  string|null  $stop  a price, for example '61000'
      * @param  string|null  $leverage  for example '10'
      */

@@ -101,7 +101,8 @@ final class FleetFake implements Producer
         [$class, $callback] = $this->classAndCallback($event, $callback);
         $count = $this->kept($how, $class, is_int($callback) ? null : $callback)->count();
         if (is_int($callback)) {
-            PHPUnit::assertTrue($count === $callback, "[{$class}] was {$how} {$count} times instead of {$callback} times.");
+            $sentence = "[{$class}] was {$how} {$count} times instead of {$callback} times.";
+            PHPUnit::assertTrue($count === $callback, $sentence);
         } else {
             PHPUnit::assertTrue($count > 0, "The expected [{$class}] was not {$how}.");
         }

@@ -40,8 +40,8 @@ final class RedisSource
         if ($driver !== 'redis') {
             $state = $queue === null ? 'is not in config/queue.php' : "has the driver {$driver}";
             throw new NotConfigured(
-                "Queue connection `{$name}` {$state}, and the fleet shares Redis queues only: set FLEET_LARAVEL_CONNECTION "
-                .'to a connection whose driver is redis.'
+                "Queue connection `{$name}` {$state}, and the fleet shares Redis queues only: set "
+                .'FLEET_LARAVEL_CONNECTION to a connection whose driver is redis.'
             );
         }
 
@@ -58,13 +58,11 @@ final class RedisSource
     public function prefix(): string
     {
         $redis = $this->redis();
-        $own = $redis[$this->name()] ?? [];
-        $common = $redis['options']['prefix'] ?? '';
-        $nested = $own['options']['prefix'] ?? null;
-        $direct = $own['prefix'] ?? null;
-        $old = version_compare($this->app->version(), self::OWN_PREFIX_SINCE, '<');
+        $own = $redis[$this->name()] ?? $redis['clusters'] ?? [];
+        $isOld = version_compare($this->app->version(), self::OWN_PREFIX_SINCE, '<');
+        $direct = $isOld && $this->client() === 'phpredis' ? null : $own['prefix'] ?? null;
 
-        return (string) ($old && $this->client() === 'phpredis' ? $nested ?? $common : $direct ?? $nested ?? $common);
+        return (string) ($direct ?? $own['options']['prefix'] ?? $redis['options']['prefix'] ?? '');
     }
 
     public function client(): string

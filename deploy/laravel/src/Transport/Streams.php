@@ -26,7 +26,8 @@ final class Streams
     /**
      * @return list<string> ids of the entries, in order
      *
-     * @throws RedisRefused where Redis did not take all of them. Send them all again: the fleet knows a repetition by its id.
+     * @throws RedisRefused where Redis did not take all of them. Send them all again: the fleet knows a repetition by
+     *                      its id.
      */
     public function append(Entry ...$entries): array
     {
@@ -77,7 +78,8 @@ final class Streams
         $published = $this->redis()->one(['GET', $key]);
         if (! is_string($published) || (int) $published < 1) {
             throw new NotConfigured(
-                "`{$key}` is not in Redis: start the fleet once, and see that both sides have the same Redis and REDIS_PREFIX."
+                "`{$key}` is not in Redis: start the fleet once, and see that both sides have the same Redis and "
+                .'REDIS_PREFIX.'
             );
         }
 

@@ -1,0 +1,358 @@
+"""The application's cache, written by real PHP and read here, and the other way round."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.laravel import php
+from shared.laravel.cache import (
+    DAY_SECONDS,
+    CacheStore,
+    DatabaseCache,
+    FileCache,
+    RedisCache,
+    Unreachable,
+    UnreachableCache,
+)
+from shared.laravel.locks import unique_lock_names
+from shared.mysql.connection import connect, transaction
+from shared.streams.connection import control_client
+from tests.laravel_world import LaravelWorld
+
+database = pytest.mark.database
+RESTART = "illuminate:queue:restart"
+NOW = 1_795_314_407
+
+# Every store as a Laravel configuration has it; `say` answers with a line.
+STORES = """
+$folder = json_decode(fgets(STDIN)); $store = json_decode(fgets(STDIN));
+$app->useStoragePath($folder);
+config([
+    'cache.stores.file' => ['driver' => 'file', 'path' => "$folder/framework/cache/data"],
+    'cache.stores.database' => ['driver' => 'database', 'table' => 'cache', 'connection' => null],
+    'cache.default' => $store,
+]);
+use Illuminate\\Support\\Facades\\Cache;
+use Illuminate\\Support\\Facades\\Artisan;
+function say($what) { echo json_encode($what), "\\n"; }
+"""
+
+
+class Store(NamedTuple):
+    """One store of the application: as we see it, and as PHP does."""
+
+    name: str
+    ours: CacheStore
+    world: LaravelWorld
+    folder: Path  # the application's storage, here
+    inside: str  # and where PHP sees it
+    version: tuple[int, int]
+
+    def php(self, code: str) -> list[Any]:
+        # The folder's files belong to both sides, as in a deployment with one group.
+        umask = "umask(0);"
+        return self.world.php(STORES + umask + code, self.inside, self.name)
+
+
+@pytest.fixture
+def storage(servers: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
+    """A storage folder that PHP, in its root, sees too."""
+    inside = f"/tmp/fleet-{uuid.uuid4().hex}"  # noqa: S108 - of the root, and the name is a secret
+    folder = Path(servers["SERVERS_ROOT"] + inside)
+    before = os.umask(0)
+    (folder / "framework" / "cache" / "data").mkdir(parents=True)
+    yield folder, inside
+    os.umask(before)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(params=["redis", "database", "file"])
+def store(
+    request: pytest.FixtureRequest,
+    laravel: LaravelWorld,
+    settings_for: Callable[..., Any],
+    storage: tuple[Path, str],
+) -> Iterator[Store]:
+    """As the role `laravel`."""
+    name = str(request.param)
+    (version,) = laravel.php("echo json_encode($app->version()), \"\\n\";")
+    settings = settings_for(
+        "laravel", CACHE_STORE=name, CACHE_PREFIX="cache", FLEET_LARAVEL_VERSION=version
+    )
+    major, minor, *_ = settings.laravel.version
+    prefixes = settings.cache.prefixes
+    with (
+        closing(connect(settings.mysql)) as connection,
+        closing(control_client(settings.cache.redis, "test")) as values,
+        closing(control_client(settings.redis, "test")) as locks,
+    ):
+        stores: dict[str, CacheStore] = {
+            "redis": RedisCache(values, locks, [settings.prefix + one for one in prefixes]),
+            "database": DatabaseCache(
+                partial(transaction, connection), settings.mysql.laravel_database, prefixes
+            ),
+            "file": FileCache(storage[0], lambda: laravel.redis.time()[0]),  # type: ignore[index]
+        }
+        yield Store(name, stores[name], laravel, *storage, (major, minor))
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+@database
+def test_what_php_puts_there_is_read(store: Store) -> None:
+    store.php(
+        """
+        Cache::put('int', 1795314407, 60); Cache::put('negative', -5, 60); Cache::forever('true', true);
+        Cache::put('false', false, 60); Cache::put('text', "a'b", 60); Cache::put('zero', 0, 60);
+        Cache::put('list', [1, ['a' => null]], 60);
+        """
+    )
+    names = ["int", "negative", "true", "false", "text", "zero", "list", "missing"]
+    assert store.ours.read(names) == [1_795_314_407, -5, True, False, "a'b", 0, [1, {"a": None}], None]
+
+
+@database
+def test_nothing_is_asked_for_and_nothing_comes(store: Store) -> None:
+    assert store.ours.read(["a", "b"]) == [None, None]
+
+
+@database
+def test_what_was_forgotten_is_gone_for_both(store: Store) -> None:
+    store.php("Cache::put('a', 1, 60); Cache::put('b', 2, 60);")
+    store.ours.forget("a")
+    assert store.ours.read(["a", "b"]) == [None, 2]
+    assert store.php("say([Cache::get('a'), Cache::get('b')]);") == [[None, 2]]
+
+
+# -- counting --------------------------------------------------------------------------------------
+
+COUNT = """
+if (! Cache::get('job-exceptions:u')) {
+    Cache::put('job-exceptions:u', 0, Illuminate\\Support\\Carbon::now()->addDay());
+}
+say(Cache::increment('job-exceptions:u'));
+"""
+
+
+@database
+def test_a_counter_goes_on_wherever_the_other_side_left_it(store: Store) -> None:
+    """maxExceptions counts attempts of PHP and of Python together."""
+    assert store.ours.count("job-exceptions:u") == 1
+    assert store.php(COUNT + COUNT) == [2, 3]
+    assert store.ours.count("job-exceptions:u") == 4
+    assert store.php("say((int) Cache::get('job-exceptions:u'));") == [4]
+    store.ours.forget("job-exceptions:u")
+    assert store.php(COUNT) == [1]
+    assert store.ours.count("job-exceptions:u") == 2
+
+
+@database
+def test_a_counter_lasts_a_day_from_its_first_use(store: Store) -> None:
+    store.ours.count("job-exceptions:u")
+    (left,) = store.php(
+        """
+        say(match ($store) {
+            'redis' => Cache::store('redis')->connection()->ttl(Cache::getPrefix().'job-exceptions:u'),
+            'database' => DB::table('cache')->value('expiration') - time(),
+            'file' => (int) substr(file_get_contents(Cache::path('job-exceptions:u')), 0, 10) - time(),
+        });
+        """.replace("DB::", "Illuminate\\Support\\Facades\\DB::")
+    )
+    assert DAY_SECONDS - 60 < left <= DAY_SECONDS
+
+
+# -- locks -----------------------------------------------------------------------------------------
+
+UNIQUE = """
+class Uniq implements Illuminate\\Contracts\\Queue\\ShouldBeUnique { public $uniqueFor = 500;
+    public $uniqueId = 'id7'; }
+$unique = new Illuminate\\Bus\\UniqueLock(app(Illuminate\\Contracts\\Cache\\Repository::class));
+"""
+
+
+@database
+def test_the_lock_of_a_unique_job_is_released_for_php(store: Store) -> None:
+    """Trap 18: it would keep every later dispatch out."""
+    take = UNIQUE + "say([$unique->acquire(new Uniq), $unique->acquire(new Uniq)]);"
+    assert store.php(take) == [[True, False]]
+    store.ours.unlock(unique_lock_names("Uniq", "id8", version=store.version))
+    assert store.php(take) == [[False, False]]
+    store.ours.unlock(unique_lock_names("Uniq", "id7", version=store.version))
+    assert store.php(take) == [[True, False]]
+
+
+@database
+def test_without_a_version_the_lock_is_found_all_the_same(store: Store) -> None:
+    take = UNIQUE + "say($unique->acquire(new Uniq));"
+    assert store.php(take) == [True]
+    store.ours.unlock(unique_lock_names("Uniq", "id7"))
+    assert store.php(take) == [True]
+
+
+@database
+def test_clearing_the_cache_takes_no_job_with_it(
+    laravel: LaravelWorld, redis_prefix: str, storage: tuple[Path, str]
+) -> None:
+    """Trap 14: `cache:clear` on Redis flushes the database of the cache, and queues are not in it.
+
+    The command itself would flush what other tests keep there; where it works is what counts.
+    """
+    (told,) = laravel.php(
+        STORES
+        + """
+        $cache = Cache::store('redis')->getStore();
+        say([$cache->connection()->client()->getDbNum(),
+            $app['queue']->connection('redis')->getConnection()->client()->getDbNum()]);
+        """,
+        storage[1],
+        "redis",
+    )
+    cache, queues = told
+    assert cache == laravel.settings.cache.redis.database
+    assert queues == laravel.settings.redis.database
+    assert laravel.settings.broker.database not in {cache}
+    assert redis_prefix
+
+
+# -- files that are no cache file ------------------------------------------------------------------
+
+
+def files(tmp_path: Path, now: float = NOW) -> FileCache:
+    (tmp_path / "framework" / "cache" / "data").mkdir(parents=True, exist_ok=True)
+    return FileCache(tmp_path, lambda: now)
+
+
+def put(tmp_path: Path, key: str, text: bytes) -> None:
+    path = files(tmp_path)._path(key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text)
+
+
+def test_a_file_stands_where_laravel_looks_for_it(tmp_path: Path) -> None:
+    path = files(tmp_path)._path(RESTART)
+    folder = tmp_path / "framework" / "cache" / "data"
+    assert str(path.relative_to(folder)) == "ee/2f/ee2f842aa7bb1f53edf3a2ed2c09a1807ffa6c90"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (b"9999999999i:5;", 5),  # for ever
+        (f"{NOW + 1}i:5;".encode(), 5),
+        (f"{NOW}i:5;".encode(), None),  # PHP calls it over in its last second
+        (f"{NOW - 1}i:5;".encode(), None),
+        (b"", None),  # PHP makes an empty file, then locks and fills it
+        (b"99999", None),
+        (b"9999999999", None),
+        (b"9999999999i:", None),
+        (b"garbage!!!i:5;", None),
+        (b"9999999999\xff", None),
+    ],
+)
+def test_a_file_that_php_would_not_read_is_none(
+    tmp_path: Path, text: bytes, value: object
+) -> None:
+    put(tmp_path, "key", text)
+    assert files(tmp_path).read(["key"]) == [value]
+    assert files(tmp_path).count("key") == (6 if value else 1)
+
+
+@given(st.binary(max_size=40))
+def test_arbitrary_bytes_in_a_file_stop_no_worker(
+    tmp_path_factory: pytest.TempPathFactory, text: bytes
+) -> None:
+    folder = tmp_path_factory.mktemp("storage")
+    put(folder, "key", text)
+    files(folder).read(["key"])
+    assert files(folder).count("key") >= 1 or text
+
+
+def test_a_counter_in_a_file_keeps_its_end(tmp_path: Path) -> None:
+    assert files(tmp_path).count("key") == 1
+    assert files(tmp_path, NOW + 100).count("key") == 2
+    assert files(tmp_path)._path("key").read_bytes() == f"{NOW + DAY_SECONDS}i:2;".encode()
+    assert files(tmp_path, NOW + DAY_SECONDS).count("key") == 1
+
+
+# -- rows and values that are no value -------------------------------------------------------------
+
+
+@database
+def test_a_row_that_is_no_value_counts_from_one(laravel: LaravelWorld) -> None:
+    with closing(connect(laravel.settings.mysql)) as connection:
+        cache = DatabaseCache(partial(transaction, connection), laravel.laravel_schema, ["cache"])
+        with transaction(laravel.connection) as cursor:
+            cursor.execute(
+                f"INSERT INTO `{laravel.laravel_schema}`.cache VALUES"  # noqa: S608 - our own name
+                " ('cachekey', 'garbage', UNIX_TIMESTAMP() + 60), ('cacheold', 'i:5;', 1)"
+            )
+        assert cache.read(["key", "old"]) == [b"garbage", None]
+        assert cache.count("key") == 1
+        assert cache.count("old") == 1
+        assert cache.read(["key", "old"]) == [1, 1]
+
+
+@database
+@pytest.mark.parametrize("value", [b"", b"garbage", b"-", b"1x", b"a:9:{", b"\xff"])
+def test_a_key_in_redis_that_is_no_value_stops_no_worker(
+    laravel: LaravelWorld, value: bytes
+) -> None:
+    prefix = f"{laravel.settings.prefix}cache"
+    laravel.redis.set(f"{prefix}key", value)
+    store = RedisCache(laravel.redis, laravel.redis, [prefix])
+    assert store.read(["key"]) == [value]
+
+
+def test_a_prefix_is_looked_for_in_its_order(laravel: LaravelWorld) -> None:
+    """A version that is not known: Laravel 10 puts a colon after the prefix, 11 does not."""
+    prefix = laravel.settings.prefix
+    store = RedisCache(laravel.redis, laravel.redis, [f"{prefix}cache:", f"{prefix}cache"])
+    laravel.redis.set(f"{prefix}cachenew", 1)
+    laravel.redis.set(f"{prefix}cache:old", 2)
+    assert store.read(["new", "old", "none"]) == [1, 2, None]
+    store.forget("new")
+    store.forget("old")
+    assert store.read(["new", "old"]) == [None, None]
+
+
+# -- stores that cannot be reached -----------------------------------------------------------------
+
+CALLS: list[Callable[[CacheStore], object]] = [
+    lambda store: store.read(["a"]),
+    lambda store: store.count("a"),
+    lambda store: store.forget("a"),
+    lambda store: store.unlock(["a"]),
+]
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_store_that_only_php_reaches_is_never_taken_for_empty(
+    call: Callable[[CacheStore], object],
+) -> None:
+    with pytest.raises(Unreachable, match="set CACHE_STORE"):
+        call(UnreachableCache("set CACHE_STORE to redis"))
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_files_of_another_host_are_unreachable(
+    tmp_path: Path, call: Callable[[CacheStore], object]
+) -> None:
+    with pytest.raises(Unreachable, match="FLEET_LARAVEL_STORAGE"):
+        call(FileCache(tmp_path / "nowhere", lambda: NOW))
+
+
+def test_values_go_out_as_php_reads_them() -> None:
+    assert json.dumps(1) == php.dumps(1).decode().strip("i:;")
