@@ -40,8 +40,16 @@ class OwnRedis:
             self._process.wait()
             self._process = None
 
-    def client(self) -> Redis:
-        return Redis(host=self.where.host, port=self.where.port)
+    def client(self, database: int = 0) -> Redis:
+        return Redis(host=self.where.host, port=self.where.port, db=database)
+
+    def environ(self) -> dict[str, str]:
+        """For an application that shall use it."""
+        return {
+            "REDIS_HOST": self.where.host,
+            "REDIS_PORT": str(self.where.port),
+            "REDIS_PASSWORD": "null",
+        }
 
     def fill_up(self) -> None:
         """From now on it has no memory for anything that wants some."""

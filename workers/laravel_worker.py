@@ -6,8 +6,7 @@ A job leaves its reservation only after its work is committed. An error of the h
 that failed: the rules of Laravel's worker say whether the job is released or fails for good. A
 server that is away is no attempt: the job stays reserved and is tried again when it is back.
 
-Where jobs take less than a millisecond, waiting for Redis would take longer than they do. So quick
-jobs are reserved a few at a time, and the end of one is sent while the next one runs.
+The end of a job is sent while the next one runs; `laravel_hand` says how many are reserved at once.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -27,19 +25,12 @@ from shared.errors import InvalidEvent, Unavailable
 from shared.laravel.arguments import CommandError
 from shared.laravel.command import Command
 from shared.laravel.payload import Payload, read_payload
-from shared.laravel.reservations import (
-    HOLD_SECONDS,
-    Completed,
-    Found,
-    Job,
-    Reservations,
-    Taken,
-    queue_keys,
-)
+from shared.laravel.reservations import Completed, Job, Reservations, Taken, queue_keys
 from shared.laravel.signals import Standing
 from shared.laravel.verdict import Defaults, may_run
 from shared.settings import Settings
 from workers.laravel_endings import Endings, Failure, failure_of, too_many_attempts
+from workers.laravel_hand import Hand, HandBounds
 from workers.laravel_jobs.context import Context
 from workers.laravel_jobs.table import JobClass
 from workers.laravel_report import JobReport, Outcome
@@ -54,8 +45,7 @@ class WorkerBounds:
     """Every bound of the loop, as data."""
 
     look_seconds: float = 1.0  # signals of the application are looked at this often
-    hand: int = 32  # most jobs reserved at once
-    hand_seconds: float = 0.020  # of work: what one worker may keep from the others
+    hand: HandBounds = HandBounds()  # noqa: RUF009 - frozen
     wait_seconds: int = 1  # longest wait for a notice; delayed jobs come due meanwhile
     pause_seconds: float = 0.05
     pause_seconds_most: float = 2.0
@@ -91,35 +81,6 @@ class WorkerTools:
     bounds: WorkerBounds = WorkerBounds()
 
 
-class Hand:
-    """Jobs that this worker has reserved and not tried yet. Times are monotonic seconds."""
-
-    def __init__(self) -> None:
-        self.jobs: deque[Taken] = deque()
-        self.held = False
-        self.since = 0.0  # reserved at
-        self.queue: str | None = None
-        self.size = 0
-        self.done = 0
-        self.asked_at: float | None = None  # more of them are on their way
-        self._filled_at = 0.0
-
-    def fill(self, found: Found, since: float) -> None:
-        self.jobs.extend(found.taken)
-        self.held, self.since = found.held, since
-        self.queue = found.taken[0].queue if found.taken else None
-        self.size, self.done = len(found.taken), 0
-        self._filled_at = time.monotonic()
-
-    def next_size(self, bounds: WorkerBounds) -> int:
-        """As many jobs as the last ones say take hand_seconds; more of them step by step."""
-        if not self.done:
-            return max(self.size, 1)
-        each = (time.monotonic() - self._filled_at) / self.done
-        fitting = int(bounds.hand_seconds / max(each, 1e-6))
-        return max(1, min(fitting, 2 * self.size, bounds.hand))
-
-
 class LaravelWorker:
     """Blocks in run() until stop(); raises what ends the process."""
 
@@ -133,7 +94,7 @@ class LaravelWorker:
         self._endings: Endings | None = None
         self._redis: Redis | None = None
         self._unanswered: list[Completed] = []  # ended while Redis went away
-        self._hand = Hand()
+        self._hand = Hand(tools.bounds.hand)
         self._standing: Standing | None = None
         self._restart_mark: object = None
         self._next_look = self._next_drain = 0.0
@@ -168,40 +129,20 @@ class LaravelWorker:
 
     def turn(self) -> None:
         """One job, or a short wait for one."""
-        hand = self._hand
-        if not hand.jobs:
+        if not self._hand:
             self._fill()
-        elif hand.held and time.monotonic() - hand.since > HOLD_SECONDS / 2:
-            self._let_go()
-        if not hand.jobs:
-            return
-        taken = hand.jobs.popleft()
-        if hand.held:
-            self._ask_ahead()
-            self._reserve().start(taken)
-        self._take(taken)
-        hand.done += 1
+        standing = self._look()
+        first = self._queues[0]
+        closed = standing.down or first in standing.paused
+        taken = self._hand.take(self._reserve(), None if closed else first)
+        if taken is not None:
+            self._take(taken)
 
     def _fill(self) -> None:
-        """Take what was asked for ahead, or reserve what comes next; the end of the last job goes
-        out with it.
-        """
         queues = self._open_queues()
-        reservations, hand = self._reserve(), self._hand
-        most = hand.next_size(self._bounds)
-        since = time.monotonic()
-        if hand.asked_at is not None:
-            since, hand.asked_at = hand.asked_at, None
-            found = reservations.asked()
-        else:
-            reservations.settle()
-            found = Found([], False, 0)
-        if queues and not found.taken:
-            since = time.monotonic()
-            found = reservations.reserve(queues, most)
+        found = self._hand.fill(self._reserve(), queues)
         self._tell_ended()
         self._pauses = 0
-        hand.fill(found, since)
         if found.aside or time.monotonic() >= self._next_drain:
             self._drain()
         if not queues:
@@ -209,27 +150,6 @@ class LaravelWorker:
         elif not found.taken:
             keys = [queue_keys(self._tools.settings.prefix, queue).notify for queue in queues]
             self._links.redis().blpop(keys, timeout=self._bounds.wait_seconds)
-
-    def _ask_ahead(self) -> None:
-        """While the second half is worked off, Redis has the next jobs ready. Only of the first
-        queue: those of the others must not overtake its jobs.
-        """
-        hand, standing = self._hand, self._standing
-        first = self._queues[0]
-        if hand.asked_at is not None or len(hand.jobs) != hand.size // 2 or hand.queue != first:
-            return
-        if standing is not None and not standing.down and first not in standing.paused:
-            hand.asked_at = time.monotonic()
-            self._reserve().ask_ahead(first, hand.next_size(self._bounds))
-
-    def _let_go(self) -> None:
-        """What waits in hand goes back to the queue, the last job first."""
-        hand = self._hand
-        if hand.asked_at is not None:
-            hand.asked_at = None
-            hand.jobs.extend(self._reserve().asked().taken)
-        while hand.jobs:
-            self._reserve().give_back(hand.jobs.pop())
 
     def _open_queues(self) -> Sequence[str]:
         """What may be reserved from now: nothing in maintenance mode, and no paused queue."""
@@ -346,7 +266,7 @@ class LaravelWorker:
         run out by themselves.
         """
         try:
-            self._let_go()
+            self._hand.let_go(self._reserve())
             self._reserve().settle()
             self._tell_ended()
         except RedisError as error:
@@ -387,7 +307,7 @@ class LaravelWorker:
                 self._unanswered += self._reservations.unanswered()
                 self._reservations.close()
             self._links.close_redis()
-            self._hand.asked_at = None  # what comes too late returns to the queue by itself
+            self._hand.redis_went_away()
         self._pauses += 1
         longest = self._bounds.pause_seconds * 2 ** min(self._pauses, 10)
         jitter = 0.5 + random.random() / 2  # noqa: S311 - nobody guesses it

@@ -7,6 +7,7 @@ Memcached, DynamoDB, a folder on another host) is Unreachable: reported, never t
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -29,6 +30,7 @@ Transaction: TypeAlias = Callable[[], AbstractContextManager[Any]]
 
 DAY_SECONDS = 86_400
 _EXPIRY_DIGITS = 10  # of a file: seconds since 1970, then the value
+_FILE_LOCK = "file-store-lock:"  # before a lock's name in newer Laravels, 13.31 among them
 
 
 class Unreachable(FleetError):  # noqa: N818 - a state, not a mistake
@@ -70,9 +72,9 @@ class RedisCache:
 
     def count(self, key: str) -> int:
         name = self._prefixes[0] + key
-        pipe = self._values.pipeline(transaction=False)
+        pipe: Any = self._values.pipeline(transaction=False)
         pipe.set(name, 0, nx=True, ex=DAY_SECONDS)
-        pipe.incr(name)
+        pipe.execute_command("INCR", name)  # incr() sends INCRBY, which no grant lists
         return int(pipe.execute()[1])
 
     def forget(self, key: str) -> None:
@@ -103,7 +105,7 @@ class DatabaseCache:
         with self._transaction() as cursor:
             cursor.execute(SQL["lock"].format(table=self._cache), (name,))
             row = cursor.fetchone()
-            before = php.loads(_bytes(row[0])) if row else None
+            before = _loaded(_bytes(row[0])) if row else None
             counted = before + 1 if isinstance(before, int) else 1
             value = php.dumps(counted).decode()
             if row:
@@ -132,16 +134,18 @@ class FileCache:
         self._now = now
 
     def read(self, keys: Sequence[str]) -> list[object]:
-        found = [self._read(key) for key in keys]
+        found = [self._read(self._path(key)) for key in keys]
         return [None if one is None else one[1] for one in found]
 
     def count(self, key: str) -> int:
-        found = self._read(key)
-        expires, before = found or (int(self._now()) + DAY_SECONDS, 0)
-        counted = before + 1 if isinstance(before, int) else 1
         path = self._path(key)
+        expires, before = self._read(path) or (int(self._now()) + DAY_SECONDS, 0)
+        counted = before + 1 if isinstance(before, int) else 1
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(f"{expires:010d}".encode() + php.dumps(counted))
+        with path.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.truncate(0)
+            file.write(f"{expires:010d}".encode() + php.dumps(counted))
         return counted
 
     def forget(self, key: str) -> None:
@@ -150,23 +154,25 @@ class FileCache:
     def unlock(self, names: Sequence[str]) -> None:
         for name in names:
             self.forget(name)
+            self.forget(_FILE_LOCK + name)
 
-    def _read(self, key: str) -> tuple[int, object] | None:
+    def _read(self, path: Path) -> tuple[int, object] | None:
+        """When it runs out, and the value. What PHP would not read either is None."""
+        try:
+            with path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH)  # PHP empties a file before it fills it
+                text = file.read()
+            expires = int(text[:_EXPIRY_DIGITS])
+            return (expires, php.loads(text[_EXPIRY_DIGITS:])) if expires > self._now() else None
+        except (FileNotFoundError, ValueError):  # PhpFormatError is one
+            return None
+
+    def _path(self, key: str) -> Path:
         if not self._folder.is_dir():
             raise Unreachable(
                 f"the cache is in files and {self._folder} is not on this host: set "
                 "FLEET_LARAVEL_STORAGE to the application's storage folder, or CACHE_STORE=redis"
             )
-        try:
-            text = self._path(key).read_bytes()
-        except FileNotFoundError:
-            return None
-        expires = int(text[:_EXPIRY_DIGITS])
-        if expires <= self._now():
-            return None
-        return expires, php.loads(text[_EXPIRY_DIGITS:])
-
-    def _path(self, key: str) -> Path:
         name = hashlib.sha1(key.encode(), usedforsecurity=False).hexdigest()
         return self._folder / name[:2] / name[2:4] / name
 

@@ -8,6 +8,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.laravel import php
 from shared.laravel.cache import (
     DAY_SECONDS,
     CacheStore,
@@ -30,6 +30,7 @@ from shared.laravel.locks import unique_lock_names
 from shared.mysql.connection import connect, transaction
 from shared.streams.connection import control_client
 from tests.laravel_world import LaravelWorld
+from tests.own_redis import own_redis
 
 database = pytest.mark.database
 RESTART = "illuminate:queue:restart"
@@ -87,7 +88,7 @@ def store(
 ) -> Iterator[Store]:
     """As the role `laravel`."""
     name = str(request.param)
-    (version,) = laravel.php("echo json_encode($app->version()), \"\\n\";")
+    (version,) = laravel.php("echo json_encode($app->version()), PHP_EOL;")
     settings = settings_for(
         "laravel", CACHE_STORE=name, CACHE_PREFIX="cache", FLEET_LARAVEL_VERSION=version
     )
@@ -103,7 +104,7 @@ def store(
             "database": DatabaseCache(
                 partial(transaction, connection), settings.mysql.laravel_database, prefixes
             ),
-            "file": FileCache(storage[0], lambda: laravel.redis.time()[0]),  # type: ignore[index]
+            "file": FileCache(storage[0], lambda: laravel.redis.time()[0]),
         }
         yield Store(name, stores[name], laravel, *storage, (major, minor))
 
@@ -111,30 +112,31 @@ def store(
 # -- reading ---------------------------------------------------------------------------------------
 
 
+VALUES: dict[str, Any] = {
+    "int": 1_795_314_407, "negative": -5, "zero": 0, "true": True, "false": False,
+    "text": "a-b", "list": [1, {"a": None}],
+}  # fmt: skip
+# A name that a role `laravel` may look at, as every signal has it.
+NAMED = "illuminate:"
+
+
 @database
 def test_what_php_puts_there_is_read(store: Store) -> None:
     store.php(
-        """
-        Cache::put('int', 1795314407, 60); Cache::put('negative', -5, 60); Cache::forever('true', true);
-        Cache::put('false', false, 60); Cache::put('text', "a'b", 60); Cache::put('zero', 0, 60);
-        Cache::put('list', [1, ['a' => null]], 60);
-        """
+        f"foreach (json_decode('{json.dumps(VALUES)}', true) as $key => $value)"
+        f" {{ Cache::put('{NAMED}'.$key, $value, 60); }} Cache::forever('{NAMED}ever', true);"
     )
-    names = ["int", "negative", "true", "false", "text", "zero", "list", "missing"]
-    assert store.ours.read(names) == [1_795_314_407, -5, True, False, "a'b", 0, [1, {"a": None}], None]
-
-
-@database
-def test_nothing_is_asked_for_and_nothing_comes(store: Store) -> None:
-    assert store.ours.read(["a", "b"]) == [None, None]
+    names = [NAMED + name for name in (*VALUES, "ever", "missing")]
+    assert store.ours.read(names) == [*VALUES.values(), True, None]
 
 
 @database
 def test_what_was_forgotten_is_gone_for_both(store: Store) -> None:
-    store.php("Cache::put('a', 1, 60); Cache::put('b', 2, 60);")
-    store.ours.forget("a")
-    assert store.ours.read(["a", "b"]) == [None, 2]
-    assert store.php("say([Cache::get('a'), Cache::get('b')]);") == [[None, 2]]
+    one, two = f"{NAMED}one", f"{NAMED}two"
+    store.php(f"Cache::put('{one}', 1, 60); Cache::put('{two}', 2, 60);")
+    store.ours.forget(one)
+    assert store.ours.read([one, two]) == [None, 2]
+    assert store.php(f"say([Cache::get('{one}'), (int) Cache::get('{two}')]);") == [[None, 2]]
 
 
 # -- counting --------------------------------------------------------------------------------------
@@ -149,7 +151,7 @@ say(Cache::increment('job-exceptions:u'));
 
 @database
 def test_a_counter_goes_on_wherever_the_other_side_left_it(store: Store) -> None:
-    """maxExceptions counts attempts of PHP and of Python together."""
+    """The count of maxExceptions is of attempts of PHP and of Python together."""
     assert store.ours.count("job-exceptions:u") == 1
     assert store.php(COUNT + COUNT) == [2, 3]
     assert store.ours.count("job-exceptions:u") == 4
@@ -164,12 +166,13 @@ def test_a_counter_lasts_a_day_from_its_first_use(store: Store) -> None:
     store.ours.count("job-exceptions:u")
     (left,) = store.php(
         """
+        $key = 'job-exceptions:u';
         say(match ($store) {
-            'redis' => Cache::store('redis')->connection()->ttl(Cache::getPrefix().'job-exceptions:u'),
-            'database' => DB::table('cache')->value('expiration') - time(),
-            'file' => (int) substr(file_get_contents(Cache::path('job-exceptions:u')), 0, 10) - time(),
+            'redis' => Cache::connection()->ttl(Cache::getPrefix().$key),
+            'database' => app('db')->table('cache')->value('expiration') - time(),
+            'file' => (int) substr(file_get_contents(Cache::path($key)), 0, 10) - time(),
         });
-        """.replace("DB::", "Illuminate\\Support\\Facades\\DB::")
+        """
     )
     assert DAY_SECONDS - 60 < left <= DAY_SECONDS
 
@@ -204,27 +207,23 @@ def test_without_a_version_the_lock_is_found_all_the_same(store: Store) -> None:
 
 @database
 def test_clearing_the_cache_takes_no_job_with_it(
-    laravel: LaravelWorld, redis_prefix: str, storage: tuple[Path, str]
+    laravel: LaravelWorld, servers: Mapping[str, str], storage: tuple[Path, str]
 ) -> None:
-    """Trap 14: `cache:clear` on Redis flushes the database of the cache, and queues are not in it.
-
-    The command itself would flush what other tests keep there; where it works is what counts.
-    """
-    (told,) = laravel.php(
-        STORES
-        + """
-        $cache = Cache::store('redis')->getStore();
-        say([$cache->connection()->client()->getDbNum(),
-            $app['queue']->connection('redis')->getConnection()->client()->getDbNum()]);
-        """,
-        storage[1],
-        "redis",
-    )
-    cache, queues = told
-    assert cache == laravel.settings.cache.redis.database
-    assert queues == laravel.settings.redis.database
-    assert laravel.settings.broker.database not in {cache}
-    assert redis_prefix
+    """Trap 14: `cache:clear` flushes the whole database of the cache; nothing of ours is there."""
+    with own_redis(servers) as redis, closing(redis.client()) as root:
+        world = replace(laravel, environ={**laravel.environ, **redis.environ()})
+        world.php(
+            STORES
+            + "Cache::put('illuminate:queue:restart', 1);"
+            " app('queue')->connection('redis')->pushRaw('{}', 'fleet'); Artisan::call('cache:clear');",
+            storage[1],
+            "redis",
+        )
+        prefix = laravel.settings.prefix
+        assert root.lrange(f"{prefix}queues:fleet", 0, -1) == [b"{}"]
+        with closing(redis.client(laravel.settings.cache.redis.database)) as cache:
+            assert cache.dbsize() == 0
+    assert laravel.settings.broker.database != laravel.settings.cache.redis.database
 
 
 # -- files that are no cache file ------------------------------------------------------------------
@@ -277,7 +276,7 @@ def test_arbitrary_bytes_in_a_file_stop_no_worker(
     folder = tmp_path_factory.mktemp("storage")
     put(folder, "key", text)
     files(folder).read(["key"])
-    assert files(folder).count("key") >= 1 or text
+    assert isinstance(files(folder).count("key"), int)
 
 
 def test_a_counter_in_a_file_keeps_its_end(tmp_path: Path) -> None:
@@ -352,7 +351,3 @@ def test_files_of_another_host_are_unreachable(
 ) -> None:
     with pytest.raises(Unreachable, match="FLEET_LARAVEL_STORAGE"):
         call(FileCache(tmp_path / "nowhere", lambda: NOW))
-
-
-def test_values_go_out_as_php_reads_them() -> None:
-    assert json.dumps(1) == php.dumps(1).decode().strip("i:;")
