@@ -23,6 +23,7 @@ from shared.endpoints import MySQLSettings
 from shared.mysql.connection import connect
 from shared.settings import FLEET_NAMES, Settings, load
 from shared.streams.connection import control_client
+from tests.laravel_application import LaravelApplication
 from tests.laravel_world import LaravelWorld
 from tests.runtime_world import World
 from workers.grants import PASSWORD, RoleGrants, grants
@@ -305,26 +306,35 @@ def _user_of(schema: str) -> Callable[[str], str]:
 
 
 @pytest.fixture
-def laravel(
+def app(
     servers: Mapping[str, str],
-    settings_for: Callable[..., Settings],
     mysql_root: MySQLSettings,
     fleet_schema: str,
     redis_root: Any,
-) -> Iterator[LaravelWorld]:
-    """Real Laravel on this test's schema and prefix; Python works as the role `laravel`."""
-    schema = f"{fleet_schema}_laravel"
-    settings = settings_for("laravel", CACHE_STORE="redis", CACHE_PREFIX="cache")
+    redis_prefix: str,
+) -> Iterator[LaravelApplication]:
+    """The desk's Laravel on this test's schemas and prefix; all tables are there and empty."""
     environ = {
         "PATH": os.environ["PATH"],
-        "REDIS_PREFIX": settings.prefix,
+        "REDIS_PREFIX": redis_prefix,
         "CACHE_PREFIX": "cache",
-        "DB_DATABASE": schema,
+        "DB_DATABASE": f"{fleet_schema}_laravel",
         "DB_USERNAME": "root",
         "DB_PASSWORD": servers["SERVERS_DB_ROOT_PASSWORD"],
         "FLEET_DB_DATABASE": fleet_schema,
     }
     with closing(connect(mysql_root, fleet_schema)) as connection:
-        yield LaravelWorld(
-            settings, connection, redis_root, servers["SERVERS_PHP"], environ, schema
+        yield LaravelApplication(
+            servers["SERVERS_PHP"], environ, connection, redis_root, redis_prefix
         )
+
+
+@pytest.fixture
+def laravel(
+    settings_for: Callable[..., Settings], app: LaravelApplication
+) -> LaravelWorld:
+    """Real Laravel beside Python workers of the role `laravel`."""
+    settings = settings_for("laravel", CACHE_STORE="redis", CACHE_PREFIX="cache")
+    return LaravelWorld(
+        settings, app.connection, app.redis, app.php_path, app.environ, app.environ["DB_DATABASE"]
+    )

@@ -43,8 +43,8 @@ class LaravelApplication:
             env={**self.environ, **more},
         )  # fmt: skip
 
-    def artisan(self, *words: str, **more: str) -> str:
-        done = self.run("artisan", *words, **more)
+    def artisan(self, *words: str, given: str = "", **more: str) -> str:
+        done = self.run("artisan", *words, given=given, **more)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

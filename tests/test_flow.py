@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ from shared.mysql.connection import connect
 from shared.settings import Settings
 from shared.streams.connection import control_client
 from tests.event_samples import CASH, SIGNAL
+from tests.laravel_application import LaravelApplication
 from tests.runtime_world import CONSUMER, TS_US, World, fill, running
 from tests.waiting import eventually
 from workers.partitions import settle_partitions
@@ -128,42 +127,16 @@ def lines(events: Sequence[tuple[int, Mapping[str, Any]]]) -> str:
     return "".join(f"{json.dumps(one)}\n" for one in told)
 
 
-@pytest.fixture
-def artisan(
-    world: World, servers: Mapping[str, str], settings_for: Callable[..., Settings]
-) -> Callable[..., str]:
-    """Laravel's own command line, on the test's schema and prefix."""
-    mysql = settings_for("laravel").mysql
-    environ = {
-        **os.environ,
-        "DB_DATABASE": mysql.laravel_database,
-        "DB_USERNAME": mysql.user,
-        "DB_PASSWORD": mysql.password.get_secret_value(),
-        "FLEET_DB_DATABASE": mysql.database,
-        "REDIS_PREFIX": world.settings.prefix,
-    }
-
-    def run(*words: str, given: str = "") -> str:
-        done = subprocess.run(
-            [servers["SERVERS_PHP"], "artisan", *words],
-            input=given, text=True, capture_output=True, timeout=60, check=False, env=environ,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    return run
-
-
 def test_what_laravel_writes_both_ways_is_booked_once(
-    world: World, fleet: Callable[[], Any], artisan: Callable[..., str]
+    world: World, fleet: Callable[[], Any], app: LaravelApplication
 ) -> None:
     events = [(account, fill(account, trade)) for account in (7, 8, 9) for trade in range(4)]
-    said = artisan("desk:feed", "-", "--via=mixed", given=lines(events))
+    said = app.artisan("desk:feed", "-", "--via=mixed", given=lines(events))
     assert '"outbox":6,"xadd":6' in said.splitlines()[-1].replace(" ", "")
     with fleet():
         eventually(lambda: world.one("SELECT COUNT(*) FROM fleet_fills") == 12)
         eventually(lambda: confirmed(world) == 6)
-        artisan("desk:feed", "-", "--via=outbox", given=lines(events))
+        app.artisan("desk:feed", "-", "--via=outbox", given=lines(events))
         eventually(lambda: confirmed(world) == 18)
     assert world.parked() == []
     assert world.one("SELECT COUNT(*) FROM fleet_fill_reports") == 12
@@ -173,9 +146,10 @@ def test_what_laravel_writes_both_ways_is_booked_once(
 
 
 def test_an_amount_that_laravel_sent_as_a_number_is_parked(
-    world: World, fleet: Callable[[], Any], artisan: Callable[..., str]
+    world: World, fleet: Callable[[], Any], app: LaravelApplication
 ) -> None:
-    artisan("desk:feed", "-", given=lines([(7, {**fill(7, 1), "price": 64000.1}), (7, fill(7, 2))]))
+    events = [(7, {**fill(7, 1), "price": 64000.1}), (7, fill(7, 2))]
+    app.artisan("desk:feed", "-", given=lines(events))
     with fleet():
         eventually(lambda: confirmed(world) == 2)
     assert world.trades(7) == ["2"]

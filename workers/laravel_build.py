@@ -199,13 +199,15 @@ class _Parts:
     def lock_names(self, payload: Payload) -> Sequence[str]:
         names = [payload.unique_key] if payload.unique_key else []
         row = self._table.get(payload.class_name)
-        if row is None or row.unique_id is None:
+        if row is None or not row.unique_by:
             return names
         try:
             arguments = self.read(payload).arguments(row.model)
         except CommandError:
             return names  # whose lock it was cannot be said
-        return [*names, *unique_lock_names(payload.class_name, row.unique_id(arguments))]
+        identity = row.unique_id(arguments)
+        shown = payload.name if payload.name != payload.class_name else None
+        return [*names, *unique_lock_names(payload.class_name, identity, shown)]
 
     def is_cancelled(self, connection: Any, batch_id: str) -> bool:
         with mysql_errors():

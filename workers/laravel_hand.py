@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shared.laravel.reservations import HOLD_SECONDS, Found, Reservations, Taken
+from shared.laravel.reservations import Found, Reservations, Taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Hand:
             found = reservations.asked()
         if queues and not found.taken:
             since = time.monotonic()
-            found = reservations.reserve(queues, self._next_size())
+            found = reservations.reserve(queues, self._next_size(reservations))
         elif not found.taken:
             reservations.settle()
         self._jobs.extend(found.taken)
@@ -56,12 +56,13 @@ class Hand:
         return found
 
     def take(self, reservations: Reservations, first: str | None) -> Taken | None:
-        """The next job, from now on an attempt; None when the hand is empty or was held too long.
+        """The next job, from now on an attempt; None when the hand is empty or was held too long:
+        another worker may have put its jobs back by now.
 
         first: the queue that comes before all others, if it may be reserved from. Only its jobs are
         asked for ahead: those of a later queue would overtake them.
         """
-        if self._held and time.monotonic() - self._since > HOLD_SECONDS / 2:
+        if self._held and time.monotonic() - self._since > reservations.hold_seconds / 2:
             self.let_go(reservations)
         if not self._jobs:
             return None
@@ -70,7 +71,7 @@ class Hand:
             halfway = len(self._jobs) == self._size // 2
             if halfway and self._asked_at is None and taken.queue == first:
                 self._asked_at = time.monotonic()
-                reservations.ask_ahead(first, self._next_size())
+                reservations.ask_ahead(first, self._next_size(reservations))
             reservations.start(taken)
         self._done += 1
         return taken
@@ -87,8 +88,10 @@ class Hand:
         """What was asked for returns to its queue by itself."""
         self._asked_at = None
 
-    def _next_size(self) -> int:
+    def _next_size(self, reservations: Reservations) -> int:
         """As many jobs as the last ones say take `seconds`; more of them step by step."""
+        if reservations.hold_seconds < 1:
+            return 1
         if self._done < 1:
             return max(self._size, 1)
         each = (time.monotonic() - self._filled_at) / self._done

@@ -202,6 +202,9 @@ class LaravelWorker:
         except _Stopped:
             # Nothing of it is committed: as if it had not been taken.
             self._reserve().give_back(Taken(*job[:3]), job.payload.identity)
+        except _NotOurs:
+            self._links.rollback()
+            self._tools.report(_report(job, "lost", time.monotonic() - started))
         except Exception as error:  # noqa: BLE001 - an attempt that failed: released or failed
             self._links.rollback()
             self._errored(job, started, failure_of(error))
@@ -231,8 +234,21 @@ class LaravelWorker:
             with mysql_errors():
                 row.run(context, arguments)
         if session.used:
+            self._be_ours()
             self._links.commit()
         return command
+
+    def _be_ours(self) -> None:
+        """A held job that waited too long for its start is somebody else's; and nobody knows whose
+        it is when Redis went away in between: it returns to its queue by itself.
+        """
+        try:
+            ours = self._reserve().started()
+        except RedisError as away:
+            self._pause(away)
+            ours = False
+        if not ours:
+            raise _NotOurs
 
     def _errored(self, job: Job, started: float, failure: Failure) -> None:
         outcome = self._insist(lambda: self._end().after_error(job, failure))
@@ -340,6 +356,10 @@ class LaravelWorker:
 
 class _Stopped(Exception):  # noqa: N818 - not an error: stop() came while a server was away
     """Ends a step that is repeated."""
+
+
+class _NotOurs(Exception):  # noqa: N818 - not an error: another worker has the job
+    """Ends a run before its commit."""
 
 
 class _Session:

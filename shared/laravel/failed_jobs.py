@@ -1,20 +1,21 @@
 """Rows of failed jobs, as `queue:failed`, `queue:retry` and `queue:forget` expect them.
 
 The row comes before the job leaves its reservation: a crash between the two repeats the row, which
-its uuid makes harmless, and loses nothing. PHP does it the other way round.
+changes nothing, and loses nothing. PHP does it the other way round.
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
+import os
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
-from shared.errors import SettingsError
+from shared.errors import SettingsError, Unavailable
 from shared.laravel.cache import Transaction
 from shared.queries import load
 
@@ -36,7 +37,9 @@ class FailedJob(NamedTuple):
 
 
 class FailedJobs(Protocol):
-    """Where the application keeps failed jobs. Both calls are done when they return."""
+    """Where the application keeps failed jobs. Both calls are done when they return, and a second
+    time they change nothing. They raise Unavailable.
+    """
 
     def add(self, job: FailedJob) -> None: ...
     def remove(self, job: FailedJob) -> None:
@@ -66,12 +69,14 @@ class DatabaseFailedJobs:
             if self._uuids(cursor):
                 cursor.execute(SQL["add_with_uuid"].format(table=self._table), (job.id, *rest))
             else:
-                cursor.execute(SQL["add"].format(table=self._table), rest)
+                cursor.execute(SQL["add"].format(table=self._table), (*rest, job.payload))
 
     def remove(self, job: FailedJob) -> None:
         with self._transaction() as cursor:
             if self._uuids(cursor):
-                cursor.execute(SQL["remove"].format(table=self._table), (job.id,))
+                cursor.execute(SQL["remove_by_uuid"].format(table=self._table), (job.id,))
+            else:
+                cursor.execute(SQL["remove"].format(table=self._table), (job.payload,))
 
     def _uuids(self, cursor: Any) -> bool:
         if self._has_uuid is None:
@@ -104,20 +109,31 @@ class FileFailedJobs:
             "failed_at": failed_at.strftime("%Y-%m-%d %H:%M:%S"),
             "failed_at_timestamp": int(failed_at.timestamp()),
         }
-        self._change(lambda rows: [row, *(old for old in rows if old["id"] != job.id)])
+        self._change(lambda rows: [row, *(old for old in rows if old.get("id") != job.id)])
 
     def remove(self, job: FailedJob) -> None:
-        self._change(lambda rows: [row for row in rows if row["id"] != job.id])
+        self._change(lambda rows: [row for row in rows if row.get("id") != job.id])
 
     def _change(self, change: Callable[[list[Any]], list[Any]]) -> None:
-        with self._path.open("a+", encoding="utf-8") as file:
+        with os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            file.seek(0)
-            text = file.read().strip()
-            rows = change(json.loads(text) if text else [])[:FILE_ROWS]
-            file.seek(0)
-            file.truncate()
-            file.write(json.dumps(rows, indent=4))
+            rows = change(self._rows(file.read()))[:FILE_ROWS]
+            text = json.dumps(rows, indent=4).encode()
+            # In this order, so that PHP, which takes another lock, never finds the file empty.
+            os.pwrite(file.fileno(), text, 0)
+            os.ftruncate(file.fileno(), len(text))
+
+    def _rows(self, text: bytes) -> list[Any]:
+        try:
+            rows = json.loads(text) if text.strip() else []
+        except ValueError:
+            rows = None
+        if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
+            return rows
+        raise Unavailable(
+            f"{self._path} holds no list of failed jobs: PHP is writing it, or it is broken; then "
+            "move it away"
+        )
 
 
 class NoFailedJobs:

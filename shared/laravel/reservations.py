@@ -29,7 +29,9 @@ MIGRATE_AT_ONCE = 1_000
 
 
 HOLD_SECONDS = 5
-"""Until a dead worker's untried jobs return; one that lives gives them back after half of it."""
+"""Until a dead worker's untried jobs return, at most; a short reservation is held for half of it.
+One that lives tries them within half of that, or gives them back.
+"""
 
 _NAMES = ("reserve", "complete", "fail", "release", "renew", "give_back", "set_aside")
 
@@ -132,11 +134,14 @@ class Reservations:
         self._prefix = prefix
         self._connection = connection
         self._seconds = seconds
+        self.hold_seconds = HOLD_SECONDS if seconds is None else min(HOLD_SECONDS, seconds // 2)
         self._horizon = horizon
         self._minutes = minutes
         self._make_token = make_token
         self._completing: deque[tuple[Call, Completed]] = deque()  # not answered yet
         self._ended: list[tuple[Completed, bool]] = []
+        self._starting: Call | None = None
+        self._ours = True  # the job that was started last
         self._ahead: Call | None = None
         self._ahead_of = ""
         self._brought = Found([], True, 0)
@@ -145,7 +150,7 @@ class Reservations:
         """Reserve up to `most` jobs of the first queue that has any. More than one are held. Raises
         RedisError.
         """
-        aside = 0
+        aside, self._ours = 0, True
         for queue in queues:
             held = most > 1
             self._line.add(self._reserve_call(queue, most, held=held))
@@ -177,10 +182,19 @@ class Reservations:
         self._line.add(call)
 
     def start(self, taken: Taken) -> None:
-        """A held job is tried now: its attempt counts. Sent, not waited for."""
+        """A held job is tried now: its attempt counts. Sent, not waited for; ask `started` before
+        anything of it is committed.
+        """
         keys = queue_keys(self._prefix, taken.queue)
-        self._line.add(Call("ZREM", [keys.held], [_held(taken)]))
+        self._starting, self._ours = Call("ZREM", [keys.held], [_held(taken)]), False
+        self._line.add(self._starting)
         self._line.send()
+
+    def started(self) -> bool:
+        """False: the job that was started last had already gone back to its queue."""
+        if self._starting is not None:
+            self._read()
+        return self._ours
 
     def settle(self) -> None:
         """Send what has not gone out, and wait for every reply."""
@@ -247,6 +261,8 @@ class Reservations:
         for call, reply in self._line.replies():
             if self._completing and call is self._completing[0][0]:
                 self._ended.append((self._completing.popleft()[1], bool(reply)))
+            elif call is self._starting:
+                self._starting, self._ours = None, bool(reply)
             elif call is self._ahead:
                 self._brought = _found(self._ahead_of, reply, held=True)
         return reply
@@ -259,7 +275,7 @@ class Reservations:
             "most": most,
         }
         if held:
-            told["hold"] = HOLD_SECONDS
+            told["hold"] = self.hold_seconds
         if self._seconds is not None:
             told["seconds"] = self._seconds
         return Call("reserve", queue_keys(self._prefix, queue), [_json(told)])

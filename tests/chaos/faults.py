@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 
 from shared.streams.keys import stream_key
 from shared.streams.lease import LEASE_MS
-from tests.chaos.fleet import Fleet, Member
+from tests.chaos.fleet import Fleet, Gated
 from tests.chaos.gates import Gate
 from tests.desk import ROOT, Desk
 from tests.waiting import eventually
@@ -117,7 +117,7 @@ def fleet_down(world: World) -> None:
     world.later(world.rng.uniform(3, 6), world.fleet.up)
 
 
-def _sleep(world: World, member: Member) -> None:
+def _sleep(world: World, member: Gated) -> None:
     member.send(signal.SIGSTOP)
     world.later(_longer_than_a_lease(world), lambda: member.send(signal.SIGCONT))
 
@@ -126,7 +126,7 @@ def _longer_than_a_lease(world: World) -> float:
     return LEASE_SECONDS + world.rng.uniform(0.5, 3)
 
 
-def _in_transaction(world: World, member: Member, connection: Any) -> bool:
+def _in_transaction(world: World, member: Gated, connection: Any) -> bool:
     """Whether a node has changed rows in an open transaction."""
     cursor = connection.cursor()
     cursor.execute(

@@ -13,11 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import orjson
 
 from tests.chaos.gates import Gate, Gates
 from tests.desk import ROOT, Desk
+
+M = TypeVar("M", bound="Member")
 
 LOOK_SECONDS = 0.1
 REST_SECONDS = 0.3  # between a death and the next start
@@ -26,14 +29,12 @@ STOP_SECONDS = 45.0
 
 @dataclass
 class Member:
-    """One process of the fleet and its two ways to the servers."""
+    """One process of a storm."""
 
     name: str
     command: Sequence[str]
     environ: Mapping[str, str]
     log: Path
-    mysql: Gate
-    redis: Gate
     process: subprocess.Popen[bytes] | None = None
     asleep: bool = False
     starts: int = 0
@@ -70,26 +71,23 @@ class Member:
             self.process.send_signal(number)
 
 
-class Fleet:
+@dataclass(kw_only=True)
+class Gated(Member):
+    """A member with its own two ways to the servers."""
+
+    mysql: Gate
+    redis: Gate
+
+
+class Crew(Generic[M]):
     """up(), down() and a thread that starts what has died."""
 
-    def __init__(self, desk: Desk, gates: Gates, folder: Path, nodes: int, relays: int) -> None:
-        names = [f"node-{n}" for n in range(1, nodes + 1)]
-        names += [f"relay-{n}" for n in range(1, relays + 1)]
-        self.members = [_member(desk, gates, folder, name) for name in names]
-        self._folder = folder
+    def __init__(self, members: Sequence[M]) -> None:
+        self.members = members
         self._wanted_up = False
         self._lock = threading.Lock()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._supervise, name="supervisor", daemon=True)
-
-    @property
-    def nodes(self) -> list[Member]:
-        return [one for one in self.members if one.name.startswith("node")]
-
-    @property
-    def relays(self) -> list[Member]:
-        return [one for one in self.members if one.name.startswith("relay")]
 
     def up(self) -> None:
         with self._lock:
@@ -146,6 +144,23 @@ class Fleet:
         member.start()
 
 
+class Fleet(Crew[Gated]):
+    """Nodes of the role `streams`, and relays."""
+
+    def __init__(self, desk: Desk, gates: Gates, folder: Path, nodes: int, relays: int) -> None:
+        names = [f"node-{n}" for n in range(1, nodes + 1)]
+        names += [f"relay-{n}" for n in range(1, relays + 1)]
+        super().__init__([_member(desk, gates, folder, name) for name in names])
+
+    @property
+    def nodes(self) -> list[Gated]:
+        return [one for one in self.members if one.name.startswith("node")]
+
+    @property
+    def relays(self) -> list[Gated]:
+        return [one for one in self.members if one.name.startswith("relay")]
+
+
 def _last_words(log: Path) -> str:
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     words = next((line for line in reversed(lines) if line.strip() and line[0] != "{"), "nothing")
@@ -164,12 +179,12 @@ def _ended(member: Member) -> list[str]:
     return [] if code == 0 or member.killed else [f"{member.name} ended with {code} on SIGTERM"]
 
 
-def _member(desk: Desk, gates: Gates, folder: Path, name: str) -> Member:
+def _member(desk: Desk, gates: Gates, folder: Path, name: str) -> Gated:
     settings = desk.settings()
     mysql, redis = gates.make(settings.mysql.port), gates.make(settings.streams_redis.port)
     is_node = name.startswith("node")
     module = ["tests.chaos.node", name] if is_node else ["workers.relay"]
-    return Member(
+    return Gated(
         name=name,
         command=[sys.executable, "-m", *module],
         environ={

@@ -10,8 +10,10 @@ import pytest
 
 from shared.laravel.command import read_command
 from tests.laravel_application import LaravelApplication
+from workers.laravel_jobs import ping, rebuild_pnl
 from workers.laravel_jobs.outgoing import OUTGOING
 from workers.laravel_jobs.php_classes import INCOMING
+from workers.laravel_jobs.table import JOBS
 
 pytestmark = pytest.mark.database
 
@@ -69,7 +71,7 @@ def test_what_laravel_dispatches_is_what_the_model_reads(
     row = INCOMING[name]
     command = read_command(payload["data"]["command"], None)
     assert command.class_name == payload["displayName"] == FLEET + name
-    model = command.arguments(row.model)
+    model = command.arguments(JOBS[FLEET + name].model)
     assert list(model.model_dump(mode="json").values()) == ARGUMENTS[name]
     assert (command.connection, command.queue) == ("redis", "fleet")
     assert payload["maxTries"] == row.tries
@@ -79,13 +81,33 @@ def test_what_laravel_dispatches_is_what_the_model_reads(
 def test_defaults_may_be_left_out(app: LaravelApplication) -> None:
     dispatch(app, [[f"{FLEET}RebuildPnl", {"accountId": 42}]])
     command = read_command(app.take("fleet")["data"]["command"], None)
-    model = command.arguments(INCOMING["RebuildPnl"].model)
+    model = command.arguments(rebuild_pnl.Model)
     assert model.model_dump() == {"account_id": 42, "from_": None}
 
 
 def test_a_hundred_clicks_are_one_job(app: LaravelApplication) -> None:
     clicks = [[f"{FLEET}SyncAccount", [account]] for account in (7, 7, 8) * 20]
     dispatch(app, clicks)
+    assert len(app.queued("fleet")) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("SyncAccount", [7]), ("RebuildPnl", [7]), ("RebuildPnl", [7, "2026-01-31"])],
+)
+def test_python_names_a_unique_job_as_php_does(
+    app: LaravelApplication, name: str, arguments: list[Any]
+) -> None:
+    dispatch(app, [[FLEET + name, arguments]])
+    row = JOBS[FLEET + name]
+    model = read_command(app.take("fleet")["data"]["command"], None).arguments(row.model)
+    said = app.php(f"say((new {FLEET}{name}(...lines()->current()))->uniqueId());", arguments)
+    assert said == [row.unique_id(model)]
+
+
+def test_a_rebuild_from_a_day_does_not_keep_out_the_whole_one(app: LaravelApplication) -> None:
+    rebuild = f"{FLEET}RebuildPnl"
+    dispatch(app, [[rebuild, [7, "2026-01-31"]], [rebuild, [7]], [rebuild, [7]]])
     assert len(app.queued("fleet")) == 2
 
 
@@ -272,6 +294,13 @@ def test_an_unknown_outcome_is_refused(app: LaravelApplication) -> None:
     work(app)
     ((_, exception),) = failed_jobs(app)
     assert "outcome is perhaps; completed or failed expected" in exception
+
+
+def test_ping_carries_what_python_reads(app: LaravelApplication) -> None:
+    app.php("Tradefleet\\Laravel\\Jobs\\Ping::dispatch('abc');")
+    (payload,) = app.queued("fleet")
+    command = read_command(payload["data"]["command"], None)
+    assert command.arguments(ping.Model).model_dump() == {"token": "abc"}
 
 
 def test_ping_is_pinned_and_explains_itself(app: LaravelApplication) -> None:

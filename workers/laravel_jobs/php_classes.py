@@ -14,9 +14,9 @@ from pathlib import Path
 from string import Template
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
-from workers.laravel_jobs import rebuild_pnl, replay_parked, sync_account
 from workers.laravel_jobs.arguments import Arguments
 from workers.laravel_jobs.outgoing import NAMESPACE, OUTGOING
+from workers.laravel_jobs.table import JOBS
 
 TYPES: Mapping[object, str] = {int: "int", str: "string", bool: "bool", date: "string"}
 """A day travels as YYYY-MM-DD: PHP has no type of its own for it that JSON keeps."""
@@ -31,23 +31,22 @@ class Pins(NamedTuple):
 
 
 class TowardsPython(NamedTuple):
-    """A class whose jobs Python runs.
+    """How a class whose jobs Python runs is retried; the rest is its row in JOBS.
 
     backoff: seconds before each further try. unique_for: seconds after which a job that never came
-    to its end no longer keeps the same job out; None: as many jobs as were dispatched.
+    to its end no longer keeps the same job out, where the class is unique.
     """
 
-    model: type[Arguments]
     tries: int
     backoff: tuple[int, ...]
-    unique_for: int | None
+    unique_for: int | None = None
 
 
 INCOMING: Mapping[str, TowardsPython] = {
     # Five tries take eight minutes: longer than an exchange's usual maintenance of a minute or two.
-    "SyncAccount": TowardsPython(sync_account.Model, 5, (10, 30, 120, 300), 900),
-    "RebuildPnl": TowardsPython(rebuild_pnl.Model, 3, (60, 300), 3600),
-    "ReplayParked": TowardsPython(replay_parked.Model, 3, (10, 60), None),
+    "SyncAccount": TowardsPython(5, (10, 30, 120, 300), 900),
+    "RebuildPnl": TowardsPython(3, (60, 300), 3600),
+    "ReplayParked": TowardsPython(3, (10, 60)),
 }
 
 
@@ -173,14 +172,14 @@ _UNIQUE_FOR = Template("""\
 
 """)
 
-_UNIQUE_ID = """\
-    /** A hundred clicks on one account are one job. */
+_UNIQUE_ID = Template("""\
+    /** A hundred clicks are one job. */
     public function uniqueId(): string
     {
-        return (string) $this->accountId;
+        return implode(':', [$unique_by]);
     }
 
-"""
+""")
 
 _OUTGOING = Template("""\
 <?php
@@ -228,16 +227,18 @@ $documented
 
 
 def _incoming(name: str, row: TowardsPython, pins: Pins) -> str:
-    unique = row.unique_for is not None
+    job = JOBS[NAMESPACE + name]
+    unique = bool(job.unique_by)
+    by = ", ".join(f"$this->{job.model.model_fields[one].alias or one}" for one in job.unique_by)
     return _INCOMING.substitute(
-        _common(name, row.model, pins.connection, pins.queue),
+        _common(name, job.model, pins.connection, pins.queue),
         unique_import="use Illuminate\\Contracts\\Queue\\ShouldBeUnique;\n" if unique else "",
         unique_interface="ShouldBeUnique, " if unique else "",
         unique_for=_UNIQUE_FOR.substitute(unique_for=row.unique_for) if unique else "",
-        unique_id=_UNIQUE_ID if unique else "",
+        unique_id=_UNIQUE_ID.substitute(unique_by=by) if unique else "",
         tries=row.tries,
         backoff=", ".join(str(seconds) for seconds in row.backoff),
-        example=", ".join(f"${one.name}" for one in parameters(row.model) if one.default is None),
+        example=", ".join(f"${one.name}" for one in parameters(job.model) if one.default is None),
     )
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pytest
+
+from shared.settings import Settings
+from tests.laravel_stores import STORE_NAMES, Storage, Store, open_storage, open_store
+from tests.laravel_world import LaravelWorld
 
 RunPhp = Callable[..., list[str]]
 
@@ -25,3 +29,22 @@ def php(servers: Mapping[str, str]) -> RunPhp:
         return done.stdout.splitlines()
 
     return run
+
+
+@pytest.fixture
+def storage(servers: Mapping[str, str]) -> Iterator[Storage]:
+    """A storage folder that PHP sees too."""
+    with open_storage(servers) as found:
+        yield found
+
+
+@pytest.fixture(params=STORE_NAMES)
+def store(
+    request: pytest.FixtureRequest,
+    laravel: LaravelWorld,
+    settings_for: Callable[..., Settings],
+    storage: Storage,
+) -> Iterator[Store]:
+    """Each cache store that an application may have."""
+    with open_store(request.param, laravel, settings_for, storage) as found:
+        yield found

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -28,86 +25,13 @@ from shared.laravel.cache import (
 )
 from shared.laravel.locks import unique_lock_names
 from shared.mysql.connection import connect, transaction
-from shared.streams.connection import control_client
+from tests.laravel_stores import STORES, Storage, Store
 from tests.laravel_world import LaravelWorld
 from tests.own_redis import own_redis
 
 database = pytest.mark.database
 RESTART = "illuminate:queue:restart"
 NOW = 1_795_314_407
-
-# Every store as a Laravel configuration has it; `say` answers with a line.
-STORES = """
-$folder = json_decode(fgets(STDIN)); $store = json_decode(fgets(STDIN));
-$app->useStoragePath($folder);
-config([
-    'cache.stores.file' => ['driver' => 'file', 'path' => "$folder/framework/cache/data"],
-    'cache.stores.database' => ['driver' => 'database', 'table' => 'cache', 'connection' => null],
-    'cache.default' => $store,
-]);
-use Illuminate\\Support\\Facades\\Cache;
-use Illuminate\\Support\\Facades\\Artisan;
-function say($what) { echo json_encode($what), "\\n"; }
-"""
-
-
-class Store(NamedTuple):
-    """One store of the application: as we see it, and as PHP does."""
-
-    name: str
-    ours: CacheStore
-    world: LaravelWorld
-    folder: Path  # the application's storage, here
-    inside: str  # and where PHP sees it
-    version: tuple[int, int]
-
-    def php(self, code: str) -> list[Any]:
-        # The folder's files belong to both sides, as in a deployment with one group.
-        umask = "umask(0);"
-        return self.world.php(STORES + umask + code, self.inside, self.name)
-
-
-@pytest.fixture
-def storage(servers: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
-    """A storage folder that PHP, in its root, sees too."""
-    inside = f"/tmp/fleet-{uuid.uuid4().hex}"  # noqa: S108 - of the root, and the name is a secret
-    folder = Path(servers["SERVERS_ROOT"] + inside)
-    before = os.umask(0)
-    (folder / "framework" / "cache" / "data").mkdir(parents=True)
-    yield folder, inside
-    os.umask(before)
-    shutil.rmtree(folder)
-
-
-@pytest.fixture(params=["redis", "database", "file"])
-def store(
-    request: pytest.FixtureRequest,
-    laravel: LaravelWorld,
-    settings_for: Callable[..., Any],
-    storage: tuple[Path, str],
-) -> Iterator[Store]:
-    """As the role `laravel`."""
-    name = str(request.param)
-    (version,) = laravel.php("echo json_encode($app->version()), PHP_EOL;")
-    settings = settings_for(
-        "laravel", CACHE_STORE=name, CACHE_PREFIX="cache", FLEET_LARAVEL_VERSION=version
-    )
-    major, minor, *_ = settings.laravel.version
-    prefixes = settings.cache.prefixes
-    with (
-        closing(connect(settings.mysql)) as connection,
-        closing(control_client(settings.cache.redis, "test")) as values,
-        closing(control_client(settings.redis, "test")) as locks,
-    ):
-        stores: dict[str, CacheStore] = {
-            "redis": RedisCache(values, locks, [settings.prefix + one for one in prefixes]),
-            "database": DatabaseCache(
-                partial(transaction, connection), settings.mysql.laravel_database, prefixes
-            ),
-            "file": FileCache(storage[0], lambda: laravel.redis.time()[0]),
-        }
-        yield Store(name, stores[name], laravel, *storage, (major, minor))
-
 
 # -- reading ---------------------------------------------------------------------------------------
 
@@ -207,7 +131,7 @@ def test_without_a_version_the_lock_is_found_all_the_same(store: Store) -> None:
 
 @database
 def test_clearing_the_cache_takes_no_job_with_it(
-    laravel: LaravelWorld, servers: Mapping[str, str], storage: tuple[Path, str]
+    laravel: LaravelWorld, servers: Mapping[str, str], storage: Storage
 ) -> None:
     """Trap 14: `cache:clear` flushes the whole database of the cache; nothing of ours is there."""
     with own_redis(servers) as redis, closing(redis.client()) as root:
@@ -215,8 +139,9 @@ def test_clearing_the_cache_takes_no_job_with_it(
         world.php(
             STORES
             + "Cache::put('illuminate:queue:restart', 1);"
-            " app('queue')->connection('redis')->pushRaw('{}', 'fleet'); Artisan::call('cache:clear');",
-            storage[1],
+            " app('queue')->connection('redis')->pushRaw('{}', 'fleet');"
+            " Artisan::call('cache:clear');",
+            storage.inside,
             "redis",
         )
         prefix = laravel.settings.prefix

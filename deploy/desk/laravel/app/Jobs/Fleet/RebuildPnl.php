@@ -46,10 +46,10 @@ final class RebuildPnl implements ShouldBeUnique, ShouldQueue
         $this->onQueue('fleet');
     }
 
-    /** A hundred clicks on one account are one job. */
+    /** A hundred clicks are one job. */
     public function uniqueId(): string
     {
-        return (string) $this->accountId;
+        return implode(':', [$this->accountId, $this->from]);
     }
 
     public function handle(): void

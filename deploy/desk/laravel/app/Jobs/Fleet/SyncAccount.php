@@ -45,10 +45,10 @@ final class SyncAccount implements ShouldBeUnique, ShouldQueue
         $this->onQueue('fleet');
     }
 
-    /** A hundred clicks on one account are one job. */
+    /** A hundred clicks are one job. */
     public function uniqueId(): string
     {
-        return (string) $this->accountId;
+        return implode(':', [$this->accountId]);
     }
 
     public function handle(): void
