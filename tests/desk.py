@@ -7,6 +7,7 @@ desk on the same servers is touched.
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -74,9 +75,10 @@ class Desk:
         user = self.settings().mysql.user
         with closing(self.connect_root()) as connection:
             cursor = connection.cursor()
-            cursor.execute(f"DROP DATABASE IF EXISTS `{self.name}`")
-            with suppress(MySQLdb.Error):  # there is none before the first storm
-                cursor.execute(f"REVOKE ALL PRIVILEGES ON `{self.name}`.* FROM '{user}'@'%'")
+            for schema in (self.name, f"{self.name}_laravel"):
+                cursor.execute(f"DROP DATABASE IF EXISTS `{schema}`")
+                with suppress(MySQLdb.Error):  # there is none before the first storm
+                    cursor.execute(f"REVOKE ALL PRIVILEGES ON `{schema}`.* FROM '{user}'@'%'")
         redis = self.redis()
         keys = list(redis.scan_iter(match=f"{self.prefix}*", count=1000))
         for start in range(0, len(keys), 500):
@@ -84,20 +86,27 @@ class Desk:
         redis.close()
 
 
-def make_desk(name: str, *, partitions: int = 4) -> Desk:
-    """An empty, migrated desk. name: of the schema; letters, digits and underscores."""
+def make_desk(name: str, *, partitions: int = 4, laravel: bool = False) -> Desk:
+    """An empty, migrated desk. name: of the schema; letters, digits and underscores. laravel: with
+    a schema of its own for the application, migrated by it.
+    """
     environ = {
         "FLEET_ENV_FILE": str(env_file()),
         "FLEET_DB_DATABASE": name,
         "FLEET_PARTITIONS": str(partitions),
         "REDIS_PREFIX": f"{name}_",
+        **({"DB_DATABASE": f"{name}_laravel"} if laravel else {}),
     }
     desk = Desk(name, server_values(), environ)
     desk.remove()
-    user = desk.settings().mysql.user
+    mysql = desk.settings().mysql
     with closing(desk.connect_root()) as connection:
         cursor = connection.cursor()
-        cursor.execute(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4")
-        cursor.execute(f"GRANT ALL PRIVILEGES ON `{name}`.* TO '{user}'@'%'")
+        for schema in (name, f"{name}_laravel")[: 1 + laravel]:
+            cursor.execute(f"CREATE DATABASE `{schema}` CHARACTER SET utf8mb4")
+            cursor.execute(f"GRANT ALL PRIVILEGES ON `{schema}`.* TO '{mysql.user}'@'%'")
     migrate_mysql(desk.settings("migrate"))
+    if laravel:
+        words = [desk.values["SERVERS_PHP"], "artisan", "migrate", "--force", "--quiet"]
+        subprocess.run(words, env={**os.environ, **environ}, check=True)
     return desk

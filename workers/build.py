@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,7 @@ from shared.settings import Settings
 from shared.streams.assignment import PartitionId
 from shared.streams.connection import control_client, data_client
 from shared.streams.decode import routes
-from workers import retention
+from workers import day_close, retention
 from workers.batch import Decoding
 from workers.batch_report import BatchReport
 from workers.collector import calm_collector
@@ -182,6 +183,12 @@ def prune_laravel(settings: Settings) -> int:
     """Scheduled: see workers/retention.py."""
     with servers(settings, "fleet-prune") as (connection, _):
         return retention.prune_laravel(connection)
+
+
+def close_day(settings: Settings) -> int:
+    """Scheduled: see workers/day_close.py."""
+    with servers(settings, "fleet-day") as (connection, redis):
+        return day_close.close_day(connection, redis, settings, datetime.now(UTC))
 
 
 def refresh_mirrors(settings: Settings) -> int:

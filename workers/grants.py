@@ -85,6 +85,8 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     },
     "jobs": {
         **_EVERYBODY,
+        "fleet_settings": _WRITE,  # the last day closed
+        "fleet_pnl_daily": _READ,
         "fleet_account_state": _WRITE,
         "fleet_offsets": _READ,
         "fleet_outbox": "SELECT, INSERT, DELETE",  # syncs record, retention prunes

@@ -56,7 +56,12 @@ def failure_of(error: BaseException) -> Failure:
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
     trace = "".join(traceback.format_exception(error))
-    return Failure(f"{known}{kind.__qualname__}", str(error), place, trace)
+    return Failure(f"{known}{kind.__qualname__}", _utf8(str(error)), place, _utf8(trace))
+
+
+def _utf8(text: str) -> str:
+    """A lone surrogate goes into no JSON and no column."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def too_many_attempts(name: str) -> Failure:
@@ -105,16 +110,32 @@ class Endings:
         self._mask = mask
         self._now = now
 
-    def after_error(self, job: Job, failure: Failure) -> Outcome:
+    def is_last(self, job: Job) -> bool:
+        """Whether a run that raised or took too long was the last one. Counts the exception, so ask
+        once a run.
+        """
+        last = verdict.is_last_attempt(job.payload, job.attempts, int(self._now()), self._defaults)
+        if job.payload.max_exceptions is None:
+            return last
+        key = f"job-exceptions:{job.payload.identity}"
+        try:
+            used_up = verdict.exceptions_used_up(job.payload, self._cache.count(key))
+            if used_up:
+                self._cache.forget(key)
+        except Unreachable as error:
+            _log.error("exceptions_not_counted", job=job.payload.name, error=str(error))
+            used_up = False
+        return last or used_up
+
+    def after_error(self, job: Job, failure: Failure, *, last: bool) -> Outcome:
         """A handler raised: release the job, or fail it when this was its last attempt."""
-        if self._is_last(job):
+        if last:
             return self.fail(job, failure)
         delay = verdict.backoff_seconds(job.payload, job.attempts, self._defaults)
         return "released" if self._reservations.release(job, delay) else "lost"
 
-    def after_timeout(self, job: Job) -> Outcome:
+    def after_timeout(self, job: Job, *, last: bool) -> Outcome:
         """The run took too long: fail it or leave it reserved. The process must end after this."""
-        last = self._is_last(job)  # counts the exception, even if another rule fails the job
         if last or job.payload.fail_on_timeout:
             return self.fail(job, timed_out(job.payload.name))
         return "timed_out"
@@ -123,7 +144,7 @@ class Endings:
         """For good: the row, then out of the reservation, then what PHP has to do about it."""
         if not self._reservations.renew(job.queue, job.reserved):
             return "lost"
-        text = self._mask.text(failure.text())[:EXCEPTION_BYTES]
+        text = self._mask.text(failure.text()).encode()[:EXCEPTION_BYTES].decode(errors="ignore")
         row = FailedJob(
             id=job.payload.identity,
             connection=self._connection,
@@ -192,17 +213,3 @@ class Endings:
             "pushedAt": f"{self._now():.4f}",
         }
         return HandBack(self._events_queue, orjson.dumps(payload), own, HAND_BACK)
-
-    def _is_last(self, job: Job) -> bool:
-        last = verdict.is_last_attempt(job.payload, job.attempts, int(self._now()), self._defaults)
-        if job.payload.max_exceptions is None:
-            return last
-        key = f"job-exceptions:{job.payload.identity}"
-        try:
-            used_up = verdict.exceptions_used_up(job.payload, self._cache.count(key))
-            if used_up:
-                self._cache.forget(key)
-        except Unreachable as error:
-            _log.error("exceptions_not_counted", job=job.payload.name, error=str(error))
-            used_up = False
-        return last or used_up

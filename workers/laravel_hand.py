@@ -7,6 +7,7 @@ reserved one by one: what lies in hand, no other worker can take.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -62,7 +63,7 @@ class Hand:
         first: the queue that comes before all others, if it may be reserved from. Only its jobs are
         asked for ahead: those of a later queue would overtake them.
         """
-        if self._held and time.monotonic() - self._since > reservations.hold_seconds / 2:
+        if self._jobs and time.monotonic() - self._since > self._most_seconds(reservations):
             self.let_go(reservations)
         if not self._jobs:
             return None
@@ -82,11 +83,17 @@ class Hand:
             self._asked_at = None
             self._jobs.extend(reservations.asked().taken)
         while self._jobs:
-            reservations.give_back(self._jobs.pop())
+            reservations.give_back(self._jobs.pop(), held=self._held)
 
     def redis_went_away(self) -> None:
         """What was asked for returns to its queue by itself."""
         self._asked_at = None
+
+    def _most_seconds(self, reservations: Reservations) -> float:
+        """After these, a job in hand may be somebody else's. Half: the rest is for its start."""
+        if self._held:
+            return reservations.hold_seconds / 2
+        return math.inf if reservations.seconds is None else reservations.seconds / 2
 
     def _next_size(self, reservations: Reservations) -> int:
         """As many jobs as the last ones say take `seconds`; more of them step by step."""

@@ -27,9 +27,13 @@ RENEW_SHARE = 3
 
 
 class Run(NamedTuple):
-    """A job in the lane's hands. Times are monotonic seconds; timeout 0 or less: none."""
+    """A job in the lane's hands. Times are monotonic seconds; timeout 0 or less: none.
+
+    began_at: where its reservation counts from. started_at: where its timeout does.
+    """
 
     job: Job
+    began_at: float
     started_at: float
     timeout: int
 
@@ -50,7 +54,8 @@ class Watched:
 
     @contextmanager
     def running(self, job: Job) -> Iterator[None]:
-        self._set(Run(job, self._clock(), timeout_seconds(job.payload, self._defaults)))
+        now = self._clock()
+        self._set(Run(job, now, now, timeout_seconds(job.payload, self._defaults)))
         try:
             yield
         finally:
@@ -92,6 +97,7 @@ class Watch(threading.Thread):
         self._stopping = threading.Event()
         self._opened: tuple[Reservations, Endings] | None = None
         self._renewed: tuple[Job, float] | None = None
+        self._timed_out: tuple[Job, bool] | None = None  # and whether that was its last attempt
         self.failure: BaseException | None = None
 
     def run(self) -> None:
@@ -118,7 +124,7 @@ class Watch(threading.Thread):
             return
         if self._seconds is None:
             return
-        since = run.started_at
+        since = run.began_at
         if self._renewed is not None and self._renewed[0] is run.job:
             since = self._renewed[1]
         if now - since >= self._seconds / RENEW_SHARE:
@@ -129,7 +135,9 @@ class Watch(threading.Thread):
 
     def _time_out(self, run: Run, now: float) -> None:
         _, endings = self._open()
-        outcome = endings.after_timeout(run.job)
+        if self._timed_out is None or self._timed_out[0] is not run.job:
+            self._timed_out = (run.job, endings.is_last(run.job))
+        outcome = endings.after_timeout(run.job, last=self._timed_out[1])
         if self._watched.run is None or self._watched.run.job is not run.job:
             return  # it came to its end in this very moment
         self._report(

@@ -14,7 +14,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -95,6 +95,7 @@ class LaravelWorker:
         self._redis: Redis | None = None
         self._unanswered: list[Completed] = []  # ended while Redis went away
         self._hand = Hand(tools.bounds.hand)
+        self._unsure = False  # Redis went away before it said that the job in hand is ours
         self._standing: Standing | None = None
         self._restart_mark: object = None
         self._next_look = self._next_drain = 0.0
@@ -129,17 +130,22 @@ class LaravelWorker:
 
     def turn(self) -> None:
         """One job, or a short wait for one."""
-        if not self._hand:
-            self._fill()
         standing = self._look()
+        if self._stopping.is_set():  # a restart was asked for
+            return
+        if not self._hand:
+            self._fill(standing)
         first = self._queues[0]
         closed = standing.down or first in standing.paused
+        self._unsure = False
         taken = self._hand.take(self._reserve(), None if closed else first)
         if taken is not None:
             self._take(taken)
 
-    def _fill(self) -> None:
-        queues = self._open_queues()
+    def _fill(self, standing: Standing) -> None:
+        """What may be reserved from: nothing in maintenance mode, and no paused queue."""
+        paused = self._queues if standing.down else standing.paused
+        queues = [queue for queue in self._queues if queue not in paused]
         found = self._hand.fill(self._reserve(), queues)
         self._tell_ended()
         self._pauses = 0
@@ -151,16 +157,10 @@ class LaravelWorker:
             keys = [queue_keys(self._tools.settings.prefix, queue).notify for queue in queues]
             self._links.redis().blpop(keys, timeout=self._bounds.wait_seconds)
 
-    def _open_queues(self) -> Sequence[str]:
-        """What may be reserved from now: nothing in maintenance mode, and no paused queue."""
-        standing = self._look()
-        if standing.down:
-            return ()
-        return [queue for queue in self._queues if queue not in standing.paused]
-
     def _look(self) -> Standing:
         now = time.monotonic()
         if self._standing is None or now >= self._next_look:
+            self._reserve().settle()  # the look may have to wait for MySQL, a job's end may not
             standing = self._tools.look(self._links)
             self._next_look = now + self._bounds.look_seconds
             if self._standing is None:
@@ -195,16 +195,19 @@ class LaravelWorker:
                 self._failed(job, started, too_many_attempts(payload.name))
         except _Stopped:
             self._tools.log("left_reserved", job=payload.name, id=payload.identity)
+        except _NotOurs:
+            self._links.rollback()
+            self._tools.report(_report(job, "lost", time.monotonic() - started))
 
     def _run(self, job: Job, started: float) -> None:
         try:
             command = self._insist(lambda: self._handle(job))
         except _Stopped:
             # Nothing of it is committed: as if it had not been taken.
+            self._be_ours()
             self._reserve().give_back(Taken(*job[:3]), job.payload.identity)
         except _NotOurs:
-            self._links.rollback()
-            self._tools.report(_report(job, "lost", time.monotonic() - started))
+            raise
         except Exception as error:  # noqa: BLE001 - an attempt that failed: released or failed
             self._links.rollback()
             self._errored(job, started, failure_of(error))
@@ -247,14 +250,17 @@ class LaravelWorker:
         except RedisError as away:
             self._pause(away)
             ours = False
-        if not ours:
+        if self._unsure or not ours:
             raise _NotOurs
 
     def _errored(self, job: Job, started: float, failure: Failure) -> None:
-        outcome = self._insist(lambda: self._end().after_error(job, failure))
+        self._be_ours()
+        last = self._insist(lambda: self._end().is_last(job))
+        outcome = self._insist(lambda: self._end().after_error(job, failure, last=last))
         self._tell(job, outcome, started, failure)
 
     def _failed(self, job: Job, started: float, failure: Failure) -> None:
+        self._be_ours()
         outcome = self._insist(lambda: self._end().fail(job, failure))
         self._tell(job, outcome, started, failure)
 
@@ -320,6 +326,7 @@ class LaravelWorker:
         self._links.close_mysql()
         if isinstance(away, RedisError):
             if self._reservations is not None:
+                self._unsure = self._unsure or self._reservations.unconfirmed
                 self._unanswered += self._reservations.unanswered()
                 self._reservations.close()
             self._links.close_redis()

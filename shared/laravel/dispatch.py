@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
+from redis.exceptions import NoScriptError, RedisError
 
 from shared.laravel import php
 from shared.laravel.payload import CALL_QUEUED
@@ -102,18 +103,39 @@ class Pusher:
         self._connection = connection
         self._horizon = horizon
         self._minutes = minutes
-        self._script = redis.register_script(script("push", producer=True))
+        self._text = script("push", producer=True)
+        self._sha: Any = redis.script_load(self._text)
 
     def push(self, jobs: Iterable[Dispatch]) -> int:
         """In one round trip; returns how many were new. Raises RedisError, then none or some are
         pushed: push all of them again, the second time changes nothing.
         """
-        pipe = self._redis.pipeline(transaction=False)
-        for job in jobs:
-            keys = queue_keys(self._prefix, job.queue)
-            sent = f"{self._prefix}fleet:dispatched:{job.uuid}"
-            self._script([keys.ready, keys.notify, keys.delayed, sent], self._words(job), pipe)
-        return sum(pipe.execute())
+        calls = [self._call(job) for job in jobs]
+        replies = self._send(calls)
+        lost = [
+            call
+            for call, reply in zip(calls, replies, strict=True)
+            if isinstance(reply, NoScriptError)
+        ]
+        if lost:  # SCRIPT FLUSH, or another Redis: they did nothing
+            self._sha = self._redis.script_load(self._text)
+            replies = [one for one in replies if not isinstance(one, NoScriptError)]
+            replies += self._send(lost)
+        for reply in replies:
+            if isinstance(reply, RedisError):
+                raise reply
+        return sum(replies)
+
+    def _send(self, calls: Sequence[Sequence[Any]]) -> list[Any]:
+        pipe: Any = self._redis.pipeline(transaction=False)
+        for call in calls:
+            pipe.evalsha(self._sha, 4, *call)
+        return list(pipe.execute(raise_on_error=False))
+
+    def _call(self, job: Dispatch) -> list[Any]:
+        keys = queue_keys(self._prefix, job.queue)
+        sent = f"{self._prefix}fleet:dispatched:{job.uuid}"
+        return [keys.ready, keys.notify, keys.delayed, sent, *self._words(job)]
 
     def waiting(self, queue: str) -> int:
         """Jobs that are ready and not taken yet."""

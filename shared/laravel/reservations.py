@@ -133,7 +133,7 @@ class Reservations:
         self._line = Line(redis, _NAMES)
         self._prefix = prefix
         self._connection = connection
-        self._seconds = seconds
+        self.seconds = seconds
         self.hold_seconds = HOLD_SECONDS if seconds is None else min(HOLD_SECONDS, seconds // 2)
         self._horizon = horizon
         self._minutes = minutes
@@ -196,6 +196,11 @@ class Reservations:
             self._read()
         return self._ours
 
+    @property
+    def unconfirmed(self) -> bool:
+        """A job was started, and Redis has not said whether it was still ours."""
+        return self._starting is not None
+
     def settle(self) -> None:
         """Send what has not gone out, and wait for every reply."""
         self._read()
@@ -231,16 +236,19 @@ class Reservations:
 
     def renew(self, queue: str, reserved: bytes) -> bool:
         """Hold it for another period from now."""
-        if self._seconds is None:
+        if self.seconds is None:
             return True
         keys = queue_keys(self._prefix, queue)
-        return self._ask("renew", [keys.reserved], reserved, _json({"seconds": self._seconds}))
+        return self._ask("renew", [keys.reserved], reserved, _json({"seconds": self.seconds}))
 
-    def give_back(self, taken: Taken, job_id: str | None = None) -> bool:
-        """It was not tried: back to the head of the queue, with no attempt counted."""
+    def give_back(self, taken: Taken, job_id: str | None = None, *, held: bool = False) -> bool:
+        """It was not tried: back to the head of the queue, with no attempt counted.
+
+        held: it was never started.
+        """
         keys = queue_keys(self._prefix, taken.queue)
         places = [keys.reserved, keys.ready, keys.notify, keys.held]
-        told = _json(self._who(job_id))
+        told = _json(self._who(job_id) | {"held": held})
         return self._ask("give_back", places, taken.reserved, told, taken.original)
 
     def set_aside(self, taken: Taken, why: str) -> bool:
@@ -276,8 +284,8 @@ class Reservations:
         }
         if held:
             told["hold"] = self.hold_seconds
-        if self._seconds is not None:
-            told["seconds"] = self._seconds
+        if self.seconds is not None:
+            told["seconds"] = self.seconds
         return Call("reserve", queue_keys(self._prefix, queue), [_json(told)])
 
     def _complete_call(self, completed: Completed) -> Call:

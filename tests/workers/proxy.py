@@ -16,28 +16,37 @@ class Proxy:
         self._target = (host, port)
         self.port = free_port()
         self._open: list[socket.socket] = []
-        self._listener: socket.socket | None = None
+        self._bound = self._bind()
+        self._listening = False
         self.join()
 
     def join(self) -> None:
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", self.port))
-        listener.listen()
-        self._listener = listener
-        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+        self._bound.listen()
+        self._listening = True
+        threading.Thread(target=self._accept, args=(self._bound,), daemon=True).start()
 
     def cut(self) -> None:
-        if self._listener is not None:
+        if self._listening:
             with suppress(OSError):
-                self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept()
-            self._listener.close()
-            self._listener = None
+                self._bound.shutdown(socket.SHUT_RDWR)  # wakes accept()
+            self._bound.close()
+            # The port stays taken, or a client that tries again may connect from that very port.
+            self._bound, self._listening = self._bind(), False
         for one in self._open:
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
             one.close()
         self._open.clear()
+
+    def close(self) -> None:
+        self.cut()
+        self._bound.close()
+
+    def _bind(self) -> socket.socket:
+        bound = socket.socket()
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(("127.0.0.1", self.port))
+        return bound
 
     def _accept(self, listener: socket.socket) -> None:
         while True:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from shared.settings import Settings
-from workers.scheduled import prune_laravel, prune_outbox, refresh_mirrors, trim_streams
+from workers.scheduled import close_day, prune_laravel, prune_outbox, refresh_mirrors, trim_streams
 
 
 class Scheduled(NamedTuple):
@@ -28,5 +28,6 @@ SCHEDULED: Mapping[str, Scheduled] = {
     "fleet.trim_streams": Scheduled(trim_streams.run, timedelta(minutes=1)),
     "fleet.prune_outbox": Scheduled(prune_outbox.run, timedelta(minutes=5)),
     "fleet.prune_laravel": Scheduled(prune_laravel.run, timedelta(hours=1)),
+    "fleet.close_day": Scheduled(close_day.run, timedelta(minutes=1)),
     "fleet.refresh_mirrors": Scheduled(refresh_mirrors.run, timedelta(seconds=5)),
 }

@@ -29,7 +29,7 @@ end
 -- A job that repeats a failed one says on that one's record how it ended.
 local function retried(told, status)
   local key = told.horizon .. told.retry_of
-  local ok, retries = pcall(cjson.decode, redis.call('HGET', key, 'retried_by'))
+  local ok, retries = pcall(cjson.decode, redis.pcall('HGET', key, 'retried_by'))
   if not ok or type(retries) ~= 'table' then return end
   for _, retry in ipairs(retries) do
     if retry.id == told.id then retry.status = status end

@@ -6,16 +6,32 @@
 local ready, delayed, reserved, notify, quarantine, held = unpack(KEYS)
 local told = cjson.decode(ARGV[1])
 
+local function named(id)
+  return type(id) == 'string' and id ~= '' and id
+end
+
 local function identity(job)
-  if type(job.uuid) == 'string' then return job.uuid end
-  if type(job.id) == 'string' then return job.id end
-  return nil
+  return named(job.uuid) or named(job.id)
+end
+
+-- Records of jobs share their names with everything else that Horizon keeps.
+local horizons = {
+  recent_jobs = true, pending_jobs = true, completed_jobs = true, silenced_jobs = true,
+  failed_jobs = true, recent_failed_jobs = true, monitored_jobs = true, monitoring = true,
+  measured_jobs = true, measured_queues = true, masters = true, supervisors = true,
+  last_snapshot_at = true, ['job:'] = true, ['queue:'] = true, ['snapshot:'] = true,
+  ['failed:'] = true, ['master:'] = true, ['supervisor:'] = true, ['commands:'] = true,
+  ['monitor:'] = true, ['metrics:'] = true, ['notification:'] = true,
+}
+
+local function is_horizons(id)
+  return horizons[id] or horizons[string.match(id, '^[^:]*:') or '']
 end
 
 local function pending(payload)
   if told.horizon == '' then return end
   local ok, id = pcall(function() return identity(cjson.decode(payload)) end)
-  if ok and id then
+  if ok and id and not is_horizons(id) then
     record(told, id, 'status', 'pending', 'payload', payload, 'updated_at', stamp)
   end
 end
@@ -51,7 +67,11 @@ end
 local function counted(payload)
   local job = cjson.decode(payload)
   job['attempts'] = job['attempts'] + 1
-  return {cjson.encode(job), identity(job)}
+  local id = identity(job)
+  if told.horizon ~= '' and id and is_horizons(id) then
+    error('its uuid is the name of a key of Horizon', 0)
+  end
+  return {cjson.encode(job), id}
 end
 
 let_go()
@@ -66,7 +86,11 @@ while #reply < 2 * told.most do
   if ok then
     redis.call('LPOP', ready)
     redis.call('ZADD', reserved, told.seconds and now + told.seconds or '+inf', made[1])
-    if told.hold then redis.call('ZADD', held, now + told.hold, hold(made[1], payload)) end
+    if told.hold then
+      -- To the microsecond, and one more for each: equal scores would be in the order of their texts.
+      local until_then = now + told.hold + (tonumber(clock[2]) + #reply) / 1000000
+      redis.call('ZADD', held, until_then, hold(made[1], payload))
+    end
     if told.horizon ~= '' and made[2] then
       record(told, made[2], 'status', 'reserved', 'payload', made[1], 'updated_at', stamp,
         'reserved_at', stamp)

@@ -15,7 +15,7 @@ from shared.laravel import reservations as module
 from shared.laravel.payload import read_payload
 from shared.laravel.reservations import HOLD_SECONDS, Completed, HandBack, Job, Reservations, Taken
 from shared.streams.connection import data_client
-from tests.laravel_queues import PAST, QueueView, attempts, job, uuids
+from tests.laravel_queues import QueueView, attempts, job, uuids
 from tests.laravel_world import LaravelWorld
 from tests.own_redis import OwnRedis, own_redis
 from tests.workers.proxy import Proxy
@@ -32,7 +32,7 @@ def queue(laravel: LaravelWorld) -> QueueView:
 
 @pytest.fixture
 def make(laravel: LaravelWorld) -> Iterator[Make]:
-    """`make(seconds=90)`: a worker's reservations, as the role `laravel` over its own connection."""
+    """`make(seconds=90)`: a worker's reservations, as the role `laravel`."""
     clients: list[Redis] = []
 
     def made(redis: Redis | None = None, **more: Any) -> Reservations:
@@ -97,7 +97,7 @@ def test_a_reserved_job_is_off_the_list_with_one_attempt_more(
 def test_an_empty_queue_gives_nothing_and_stays_as_it_is(
     queue: QueueView, worker: Reservations
 ) -> None:
-    assert worker.reserve(["fleet"]) == module.Found([], 0)
+    assert worker.reserve(["fleet"]) == module.Found([], False, 0)
     assert queue.lengths() == (0, 0, 0, 0)
 
 
@@ -441,7 +441,7 @@ def test_a_job_that_php_delayed_or_pushed_by_the_hundred_comes_in_its_order(
 def test_php_counts_and_clears_what_we_hold(
     laravel: LaravelWorld, queue: QueueView, worker: Reservations, other: Reservations
 ) -> None:
-    """`queue:clear` has its documented effect: everything of the queue is gone, once and for all."""
+    """`queue:clear` has its documented effect: everything of the queue is gone for good."""
     for at in range(8):
         queue.push(job(str(at)))
     taken = as_job(take(worker, 4)[0])
@@ -520,7 +520,7 @@ def test_every_payload_set_aside_says_why_under_a_token_of_its_own(
 ) -> None:
     for payload in LOST_BY_PHP.values():
         queue.push(payload)
-    assert worker.reserve(["fleet"]) == module.Found([], len(LOST_BY_PHP))
+    assert worker.reserve(["fleet"]) == module.Found([], False, len(LOST_BY_PHP))
     found: Any = laravel.redis.lrange(queue.keys.quarantine, 0, -1)
     tokens, reasons, payloads = zip(*(one.split(b"\n", 2) for one in found), strict=True)
     assert list(payloads) == list(LOST_BY_PHP.values())
@@ -542,10 +542,11 @@ def test_a_flood_of_bad_payloads_is_set_aside_in_bounded_steps(
 def test_a_payload_that_redis_reads_and_we_do_not_is_set_aside_by_name(
     laravel: LaravelWorld, queue: QueueView, worker: Reservations
 ) -> None:
-    pushed = queue.push(b'{"attempts":0,"text":"\xff\x00"}')
+    pushed = queue.push(b'{"attempts":0,"text":"\xff"}')
     (taken,) = take(worker)
     assert worker.set_aside(taken, "two\nlines")
-    (element,) = laravel.redis.lrange(queue.keys.quarantine, 0, -1)  # type: ignore[misc]
+    redis: Any = laravel.redis
+    (element,) = redis.lrange(queue.keys.quarantine, 0, -1)
     assert element.split(b"\n", 2)[1:] == [b"two lines", pushed]
     assert queue.lengths() == (0, 0, 0, 0)
     assert not worker.set_aside(taken, "again")
@@ -598,25 +599,74 @@ def push_many(queue: QueueView, count: int) -> None:
         queue.push(job(str(at), rank=-at))
 
 
-def test_a_hand_of_jobs_comes_in_their_order_and_all_but_the_first_are_held(
+def start(worker: Reservations, taken: Taken) -> bool:
+    worker.start(taken)
+    return worker.started()
+
+
+def test_a_hand_of_jobs_comes_in_their_order_and_is_held(
     queue: QueueView, worker: Reservations
 ) -> None:
     push_many(queue, 5)
-    assert uuids([taken.original for taken in take(worker, 3)]) == ["0", "1", "2"]
-    assert queue.held() == 2
+    found = worker.reserve(["fleet"], 3)
+    assert uuids([taken.original for taken in found.taken]) == ["0", "1", "2"]
+    assert found.held
+    assert queue.held() == 3
     assert queue.lengths() == (2, 0, 3, 2)
+
+
+def test_a_single_job_is_tried_at_once_and_not_held(
+    queue: QueueView, worker: Reservations
+) -> None:
+    push_many(queue, 2)
+    found = worker.reserve(["fleet"])
+    assert (len(found.taken), found.held, queue.held()) == (1, False, 0)
+    assert worker.started()
+
+
+def test_the_next_jobs_are_asked_for_while_others_are_worked_off(
+    queue: QueueView, worker: Reservations
+) -> None:
+    push_many(queue, 5)
+    first, second = (as_job(taken) for taken in take(worker, 2))
+    worker.ask_ahead("fleet", 2)
+    worker.start(Taken(*first[:3]))
+    worker.complete(Completed(first, 1.0))
+    assert start(worker, Taken(*second[:3]))
+    worker.complete(Completed(second, 1.0))
+    found = worker.asked()
+    assert uuids([taken.original for taken in found.taken]) == ["2", "3"]
+    assert [ours for _, ours in worker.ended()] == [True, True]
+    assert worker.asked() == module.Found([], True, 0)
+    assert (queue.held(), len(queue.reserved())) == (2, 2)
 
 
 def test_a_started_job_is_an_ordinary_reservation(
     queue: QueueView, worker: Reservations, other: Reservations
 ) -> None:
     push_many(queue, 2)
-    _, second = take(worker, 2)
-    worker.start(second)
-    worker.settle()
+    first, second = take(worker, 2)
+    assert start(worker, first)
+    assert start(worker, second)
     assert queue.held() == 0
+    queue.holds_pass()
+    assert take(other) == []
     queue.reservations_pass()
     assert [as_job(taken).attempts for taken in take(other, 2)] == [2, 2]
+
+
+def test_a_job_that_went_back_before_its_start_is_not_ours(
+    queue: QueueView, worker: Reservations, other: Reservations
+) -> None:
+    """A worker that was asleep for so long must not commit what another one does too."""
+    push_many(queue, 1)
+    (taken,) = take(worker, 2)
+    queue.holds_pass()
+    assert len(take(other)) == 1
+    assert not start(worker, taken)
+    assert not worker.started()
+    take(worker)
+    assert worker.started()
 
 
 def test_what_a_dead_worker_held_returns_to_the_head_as_it_was(
@@ -624,28 +674,26 @@ def test_what_a_dead_worker_held_returns_to_the_head_as_it_was(
 ) -> None:
     """Its tried job waits for the end of its reservation; the untried ones lose no attempt."""
     push_many(queue, 12)
-    take(worker, 10)
+    first, *_ = take(worker, 10)
+    assert start(worker, first)
     assert take_one(other).payload.uuid == "10"
     queue.holds_pass()
     again = take(other, 9)
     assert uuids([taken.original for taken in again]) == [str(at) for at in range(1, 10)]
     assert [as_job(taken).attempts for taken in again] == [1] * 9
     assert uuids(queue.ready()) == ["11"]
-    assert uuids(list(queue.reserved()))[0] in {"0", "10"}
-    assert len(queue.reserved()) == 11
+    assert set(uuids(list(queue.reserved()))) == {str(at) for at in range(11)}
 
 
 def test_jobs_held_by_two_dead_workers_return_the_earlier_hand_first(
-    laravel: LaravelWorld, queue: QueueView, worker: Reservations, other: Reservations, make: Make
+    queue: QueueView, worker: Reservations, other: Reservations, make: Make
 ) -> None:
     push_many(queue, 8)
     take(worker, 4)
-    # A second later, as the scores tell.
-    for member, score in laravel.redis.zrange(queue.keys.held, 0, -1, withscores=True):  # type: ignore[union-attr]
-        laravel.redis.zadd(queue.keys.held, {member: score - 1})
     take(other, 4)
     queue.holds_pass()
-    assert uuids([taken.original for taken in take(make(), 8)]) == ["1", "2", "3", "5", "6", "7"]
+    again = [taken.original for taken in take(make(), 8)]
+    assert uuids(again) == [str(at) for at in range(8)]
 
 
 def test_a_hold_lasts_its_seconds(
@@ -654,13 +702,20 @@ def test_a_hold_lasts_its_seconds(
     push_many(queue, 4)
     before = queue.now()
     take(worker, 4)
-    scores = [
-        score
-        for _, score in laravel.redis.zrange(queue.keys.held, 0, -1, withscores=True)  # type: ignore[union-attr]
-    ]
-    assert len(scores) == 3
-    assert all(before + HOLD_SECONDS - 1 < score <= queue.now() + HOLD_SECONDS for score in scores)
+    redis: Any = laravel.redis
+    ends = [score for _, score in redis.zrange(queue.keys.held, 0, -1, withscores=True)]
+    assert len(ends) == 4
+    assert ends == sorted(set(ends))
+    assert before + HOLD_SECONDS <= min(ends)
+    assert max(ends) <= queue.now() + HOLD_SECONDS + 1
     assert take(other) == []
+
+
+@pytest.mark.parametrize(("seconds", "hold"), [(None, 5), (90, 5), (10, 5), (5, 2), (1, 0)])
+def test_a_hold_ends_long_before_the_reservation(
+    make: Make, seconds: int | None, hold: int
+) -> None:
+    assert make(seconds=seconds).hold_seconds == hold
 
 
 def test_jobs_given_back_stand_where_they_stood(
@@ -670,7 +725,7 @@ def test_jobs_given_back_stand_where_they_stood(
     push_many(queue, 5)
     before = queue.ready()
     for taken in reversed(take(worker, 4)):
-        assert worker.give_back(taken)
+        assert worker.give_back(taken, held=True)
     assert queue.ready() == before
     assert queue.lengths() == (5, 0, 0, 5)
     assert queue.held() == 0
@@ -681,23 +736,23 @@ def test_a_job_that_went_back_meanwhile_is_not_given_back_again(
     queue: QueueView, worker: Reservations, other: Reservations
 ) -> None:
     """Its new reservation is the same string as the old one, for no attempt was counted."""
-    push_many(queue, 2)
-    _, held = take(worker, 2)
+    push_many(queue, 1)
+    (held,) = take(worker, 2)
     queue.holds_pass()
     current = take_one(other)
     assert current.reserved == held.reserved
-    assert not worker.give_back(held)
-    assert current.reserved in queue.reserved()
+    assert not worker.give_back(held, held=True)
+    assert list(queue.reserved()) == [current.reserved]
     assert queue.ready() == []
     assert complete(other, current)
 
 
 def test_a_started_job_can_be_given_back(queue: QueueView, worker: Reservations) -> None:
-    """The first of a hand, or one that was started, when a worker has to stop before it ran."""
+    """When its worker has to stop and nothing of it is committed."""
     push_many(queue, 2)
     first, second = take(worker, 2)
-    worker.start(second)
-    assert worker.give_back(second, "1")
+    assert start(worker, first)
+    assert worker.give_back(second, held=True)
     assert worker.give_back(first, "0")
     assert uuids(queue.ready()) == ["0", "1"]
     assert [attempts(payload) for payload in queue.ready()] == [0, 0]
@@ -711,10 +766,10 @@ def test_a_held_job_that_failed_its_reservation_is_not_released_twice(
     take(worker, 2)
     queue.reservations_pass()
     other = make()
-    assert [as_job(taken).attempts for taken in take(other, 2)] == [2, 2]
+    assert [take_one(other).attempts for _ in range(2)] == [2, 2]
     queue.holds_pass()
     assert take(make()) == []
-    assert len(queue.reserved()) == 2
+    assert (len(queue.reserved()), queue.held()) == (2, 0)
 
 
 # -- a Redis that forgets, breaks off, or is full --------------------------------------------------
@@ -723,17 +778,22 @@ def test_a_held_job_that_failed_its_reservation_is_not_released_twice(
 def test_scripts_that_redis_forgot_in_the_middle_are_loaded_again(
     laravel: LaravelWorld, queue: QueueView, worker: Reservations
 ) -> None:
+    back = HandBack("fleet-events", b'{"uuid":"b"}', "b", "Back")  # with it, the end is a script
     push_many(queue, 3)
     first, second = take(worker, 2)
+    worker.start(first)
     laravel.redis.script_flush()
-    worker.complete(Completed(as_job(first), 1.0))
+    worker.complete(Completed(as_job(first), 1.0, back))
     worker.start(second)
     laravel.redis.script_flush()
-    worker.complete(Completed(as_job(second), 1.0))
-    third = take_one(worker)
-    assert third.payload.uuid == "2"
+    worker.complete(Completed(as_job(second), 1.0, back))
+    worker.ask_ahead("fleet", 2)
+    (third,) = worker.asked().taken
+    assert as_job(third).payload.uuid == "2"
     assert [ours for _, ours in worker.ended()] == [True, True]
-    assert complete(worker, third)
+    assert worker.started()
+    assert start(worker, third)
+    assert complete(worker, as_job(third))
     assert (queue.lengths(), queue.held()) == ((0, 0, 0, 0), 0)
 
 
@@ -817,9 +877,10 @@ def test_a_redis_without_memory_lets_consumers_go_on(full: OwnRedis) -> None:
             queue.push(payload)
         full.fill_up()
         first, second, third, fourth = (as_job(taken) for taken in take(worker, 4))
+        assert all(start(worker, Taken(*one[:3])) for one in (first, second, third))
         assert worker.release(first, 60)
         assert worker.fail(second, "no luck")
-        assert worker.give_back(Taken(fourth.queue, fourth.original, fourth.reserved))
+        assert worker.give_back(Taken(*fourth[:3]), held=True)
         assert worker.renew("fleet", third.reserved)
         assert complete(worker, third)
         assert worker.reserve(["fleet"], 2).aside == 1
@@ -838,7 +899,3 @@ def test_a_redis_that_was_restarted_empty_is_an_error_once(full: OwnRedis) -> No
         full.start()
         assert not worker.renew("fleet", taken.reserved)
         assert not complete(worker, taken)
-
-
-def test_expired_scores_are_in_the_past() -> None:
-    assert PAST < 1_000

@@ -1,0 +1,41 @@
+<?php
+
+declare(strict_types=1);
+
+namespace App\Jobs;
+
+use Illuminate\Bus\Queueable;
+use Illuminate\Contracts\Queue\ShouldQueue;
+use Illuminate\Foundation\Bus\Dispatchable;
+use Illuminate\Queue\InteractsWithQueue;
+use Illuminate\Support\Facades\DB;
+use RuntimeException;
+
+/** Leaves a row for each run that comes to its end. */
+class Traced implements ShouldQueue
+{
+    use Dispatchable;
+    use InteractsWithQueue;
+    use Queueable;
+
+    /** @param int $throws so many first attempts fail */
+    public function __construct(public int $milliseconds, public int $throws, public ?int $tries)
+    {
+    }
+
+    public function handle(): void
+    {
+        $startedUs = (int) (microtime(true) * 1e6);
+        usleep(1000 * $this->milliseconds);
+        if ($this->attempts() <= $this->throws) {
+            throw new RuntimeException('it was told to fail');
+        }
+        DB::table(config('fleet.database').'.chaos_runs')->insert([
+            'uuid' => $this->job->uuid(),
+            'attempt' => $this->attempts(),
+            'runner' => 'php',
+            'pid' => getmypid(),
+            'started_us' => $startedUs,
+        ]);
+    }
+}
