@@ -1,4 +1,4 @@
-"""`make demo`: a market, Laravel code that writes it, the fleet that books it, a second opinion.
+"""`make demo`: a market that Laravel writes and the fleet books, a second opinion, jobs both ways.
 
 Everything is private to this checkout's desk: its schema and its streams are emptied first.
 DEMO_ONCE=1 stops after the table and exits 0 only if every figure ties. DEMO_FILLS and
@@ -21,7 +21,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from deploy.desk import oracle
+from deploy.desk import guest, oracle
 from deploy.desk.market import Line, Market, troubled
 from shared.dotenv import parse_dotenv
 from shared.mysql.connection import connect
@@ -54,12 +54,17 @@ def main() -> int:
         _say("Emptying the desk's own schema and streams, then migrating")
         empty(settings, desk)
         run_migrate(load_settings("migrate"), sql=False)
-        _say("Starting the fleet: streams, relay, jobs, beat, flower, rq, metrics")
+        guest.artisan(desk, "migrate", "--force")
+        guest.artisan(desk, "desk:accounts", str(accounts))
+        guest.export(desk)
+        settings = load_settings("cli")
+        _say("Starting the fleet: streams, relay, laravel, jobs, beat, flower, rq, metrics")
         if _fleet("start") != 0:
             return 1
-        tied = _play(settings, desk, fills, accounts)
-        if os.environ.get("DEMO_ONCE") != "1":
-            _stay()
+        with guest.queue_work(desk):
+            tied = _play(settings, desk, fills, accounts)
+            if os.environ.get("DEMO_ONCE") != "1":
+                _stay()
     except KeyboardInterrupt:
         _say("Stopping")
         return 130
@@ -94,7 +99,7 @@ def empty(settings: Settings, desk: dict[str, str]) -> None:
     cursor.execute(f"CREATE DATABASE `{settings.mysql.database}` CHARACTER SET utf8mb4")
     connection.close()
     redis = control_client(settings.streams_redis, name="fleet-demo")
-    for pattern in ("streams:*", "fleet:*"):
+    for pattern in ("streams:*", "fleet:*", "queues:*", "desk:*", "*laravel_unique_job:*"):
         keys = list(redis.scan_iter(match=f"{settings.prefix}{pattern}", count=1000))
         for start in range(0, len(keys), 500):
             redis.delete(*keys[start : start + 500])
@@ -104,8 +109,6 @@ def _play(settings: Settings, desk: dict[str, str], fills: int, accounts: int) -
     market = Market(SEED, accounts)
     lines = troubled(list(market.lines(fills)), market, SEED)
     started = time.monotonic()
-    _artisan(desk, "migrate", "--force")
-    _artisan(desk, "desk:accounts", str(accounts))
     _say(
         f"Laravel writes {len(lines):,} events, half through the outbox, half by XADD; "
         "some are late, doubled or corrected"
@@ -129,12 +132,25 @@ def _play(settings: Settings, desk: dict[str, str], fills: int, accounts: int) -
         if not found
         else f"[red]{len(found)} figures differ"
     )
+    jobs_ran = _show_jobs(settings, desk, [account for account, *_ in books.positions])
     _show_urls(settings)
-    return not found
+    return jobs_ran and not found
+
+
+def _show_jobs(settings: Settings, desk: dict[str, str], accounts: list[int]) -> bool:
+    _say("Laravel dispatches jobs that Python runs; Python dispatches jobs that queue:work runs")
+    found = guest.both_ways(settings, desk, sorted(set(accounts)))
+    colour = "green" if found.all_ran else "red"
+    console.print(
+        f"[{colour}]Laravel → Python: {found.to_python:,} dispatched, {found.ran_by_python:,} ran\n"
+        f"Python → Laravel: {found.to_laravel:,} dispatched, {found.ran_by_laravel:,} ran"
+        f"[/{colour}]; the last listener said: {found.told}"
+    )
+    return found.all_ran
 
 
 def _feed(desk: dict[str, str], lines: list[Line]) -> None:
-    command = [desk["SERVERS_PHP"], "artisan", "desk:feed", "-", "--via=mixed", "--chunk=500"]
+    command = [desk["SERVERS_PHP"], "artisan", "desk:feed", "-", "--typed", "--via=mixed"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     ) as php:
@@ -218,14 +234,6 @@ def _show_urls(settings: Settings) -> None:
     first = settings.metrics_port
     console.print(f"metrics  http://127.0.0.1:{first}/metrics, one port per process from there")
     console.print("status   .venv/bin/fleet status     logs  .fleet/logs/")
-
-
-def _artisan(desk: dict[str, str], *words: str) -> None:
-    done = subprocess.run(
-        [desk["SERVERS_PHP"], "artisan", *words], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise SystemExit(f"artisan {words[0]} failed:\n{done.stdout}{done.stderr}")
 
 
 def _stay() -> None:

@@ -242,7 +242,7 @@ def test_an_outage_of_the_broker_does_not_stop_the_reader(tmp_path: Path) -> Non
             eventually(lambda: app.control.inspect(timeout=1).ping(), 40)
             app.close()
             assert node.poll() is None
-        proxy.cut()
+        proxy.close()
 
 
 def test_a_waiting_beat_stops_when_told(tmp_path: Path) -> None:

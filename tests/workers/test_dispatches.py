@@ -313,7 +313,7 @@ def test_the_loop_outlives_a_server_that_is_away(
             eventually(lambda: uuids(outbox.queue.ready()) == [first, second])
             eventually(lambda: not relay._away)
     finally:
-        proxy.cut()
+        proxy.close()
     assert [pushed for _, pushed in outbox.rows()] == [1, 1]
 
 

@@ -801,7 +801,7 @@ def test_scripts_that_redis_forgot_in_the_middle_are_loaded_again(
 def proxy(laravel: LaravelWorld) -> Iterator[Proxy]:
     found = Proxy(laravel.settings.redis.host, laravel.settings.redis.port)
     yield found
-    found.cut()
+    found.close()
 
 
 def through(laravel: LaravelWorld, proxy: Proxy) -> Redis:

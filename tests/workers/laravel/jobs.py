@@ -77,6 +77,24 @@ class Gate:
         assert self.reached.wait(BLOCKED_SECONDS)
 
 
+class Cut:
+    """A server goes away while a handler runs."""
+
+    def __init__(self, proxy: Proxy, error: BaseException | None = None) -> None:
+        self._proxy = proxy
+        self._error = error
+        self._done = threading.Event()
+
+    def __call__(self, _context: Context) -> None:
+        self._proxy.cut()
+        self._done.set()
+        if self._error is not None:
+            raise self._error
+
+    def wait(self) -> None:
+        assert self._done.wait(BLOCKED_SECONDS)
+
+
 def command(class_name: str = NOTE, **properties: php.Value) -> str:
     """`data.command` with these public properties."""
     named = {php.PropertyName(name): value for name, value in properties.items()}
@@ -131,4 +149,4 @@ def behind_proxy(target: Any) -> Iterator[Proxy]:
     try:
         yield proxy
     finally:
-        proxy.cut()
+        proxy.close()

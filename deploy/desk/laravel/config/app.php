@@ -2,6 +2,7 @@
 
 declare(strict_types=1);
 
+use App\Providers\DeskServiceProvider;
 use Illuminate\Support\Facades\Facade;
 use Illuminate\Support\ServiceProvider;
 use Tradefleet\Laravel\FleetServiceProvider;
@@ -22,6 +23,8 @@ return [
         'store' => env('APP_MAINTENANCE_STORE'),
     ],
     // Named here because package discovery reads what Composer leaves behind.
-    'providers' => ServiceProvider::defaultProviders()->merge([FleetServiceProvider::class])->toArray(),
+    'providers' => ServiceProvider::defaultProviders()
+        ->merge([FleetServiceProvider::class, DeskServiceProvider::class])
+        ->toArray(),
     'aliases' => Facade::defaultAliases()->toArray(),
 ];
