@@ -104,7 +104,8 @@ def laravel_settings(values: Values, beside: Path) -> LaravelSettings:
 
 def queue_settings(values: Values) -> QueueSettings:
     after = values.get("REDIS_QUEUE_RETRY_AFTER", "90")
-    driver = values.get("QUEUE_FAILED_DRIVER") or "database-uuids"
+    written = values.get("QUEUE_FAILED_DRIVER", "database-uuids")
+    driver = "null" if written is None else written or "database-uuids"
     if driver not in FAILED_DRIVERS:
         raise SettingsError(f"QUEUE_FAILED_DRIVER: write one of {', '.join(FAILED_DRIVERS)}")
     backoff = values.get("FLEET_QUEUE_BACKOFF") or "0"

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from shared.settings import Settings
-from workers.diagnosis import Finding
+from workers.diagnosis import Finding, number
 
 EXPORT = "php artisan fleet:export, where the application's configuration is"
 STORES = ("redis", "database", "file")
+HORIZONS = (5, 9), (5, 45)
+"""First and last version whose records were looked at: shared/decisions/0011."""
 
 
 def laravel(settings: Settings) -> list[Finding]:
     """What the settings alone show."""
-    found = [*_queue(settings), *_signals(settings), *_failed(settings), *_php_side(settings)]
+    found = [*_queue(settings), *_signals(settings), *_failed(settings), *_horizon(settings)]
+    found += _php_side(settings)
     return found or [Finding("laravel", "ok", f"queues {', '.join(settings.queues)}")]
 
 
@@ -63,6 +66,21 @@ def _failed(settings: Settings) -> list[Finding]:
     if driver == "null":
         text = "QUEUE_FAILED_DRIVER=null: failed jobs are gone, as in the application itself"
         return [Finding("laravel failed jobs", "warn", text, "QUEUE_FAILED_DRIVER=database-uuids")]
+    return []
+
+
+def _horizon(settings: Settings) -> list[Finding]:
+    name = settings.laravel.horizon or ""
+    installed, (first, last) = number(name.removeprefix("v"))[:2], HORIZONS
+    if settings.horizon == "off" or not installed:
+        return []
+    if installed < first:
+        text = f"Horizon {name} keeps other records than those we write, of 5.9 and later"
+        return [Finding("horizon", "fail", text, "FLEET_HORIZON=off, or composer update horizon")]
+    if installed > last:
+        text = f"Horizon {name} is newer than those that our records were compared with"
+        cure = "look at a job of Python's on its pages, or FLEET_HORIZON=off"
+        return [Finding("horizon", "warn", text, cure)]
     return []
 
 

@@ -132,7 +132,7 @@ class Worked:
 
     def answered(self) -> dict[str, int]:
         """Committed: the uuid of each job that ran, and its attempt."""
-        return dict(self.world.rows("SELECT uuid, attempts FROM fleet_requests"))  # type: ignore[arg-type]
+        return dict(self.world.rows("SELECT uuid, attempts FROM fleet_requests"))
 
     def outcomes(self) -> list[tuple[str, str | None]]:
         """Job and error of each report."""
