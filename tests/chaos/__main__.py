@@ -1,7 +1,8 @@
 """`make chaos`: storms over the desk's own servers. Same seed, same events and same draw of faults.
 
-They restart the desk's servers and, with an even seed, empty its whole Redis: not for a desk that
-somebody works on. Exit 1 on any difference; the schema and the logs then stay for a look.
+First over the streams, then over one of Laravel's queues. Those over the streams restart the desk's
+servers and, with an even seed, empty its whole Redis: not for a desk that somebody works on. Exit 1
+on any difference; the schema and the logs then stay for a look.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import secrets
 import signal
 import sys
 import time
+from pathlib import Path
 
+from tests.chaos import laravel_storm
 from tests.chaos.storm import Outcome, full_plan, run
 from tests.desk import server_values
 
@@ -34,16 +37,43 @@ def main() -> int:
     if flavour not in {"mariadb", "mysql"}:
         raise SystemExit("storms need servers that can be killed: SERVERS=mariadb or SERVERS=mysql")
     first = secrets.randbelow(1_000_000) if options.seed is None else options.seed
-    worst = 0
-    for seed in range(first, first + options.seeds):
-        plan = full_plan(seed, options.seconds, options.rate)
-        kind = "Redis keeps its data, half by XADD" if plan.direct else "Redis loses data"
-        say(f"seed {seed} on {flavour}: {options.seconds:.0f} s, {kind}")
-        started = time.monotonic()
-        outcome = run(plan, say)
-        _show(outcome, time.monotonic() - started)
-        worst = max(worst, int(bool(outcome.found)))
-    return worst
+    seeds = range(first, first + options.seeds)
+    exact: list[bool] = []
+    if options.only != "laravel":
+        exact += [_over_streams(seed, flavour, options) for seed in seeds]
+    if options.only != "streams":
+        exact += [_over_laravel(seed, flavour, options) for seed in seeds]
+    return 0 if all(exact) else 1
+
+
+def _over_streams(seed: int, flavour: str, options: argparse.Namespace) -> bool:
+    plan = full_plan(seed, options.seconds, options.rate)
+    kind = "Redis keeps its data, half by XADD" if plan.direct else "Redis loses data"
+    say(f"seed {seed} on {flavour}: {options.seconds:.0f} s, {kind}")
+    started = time.monotonic()
+    outcome = run(plan, say)
+    _show(outcome, time.monotonic() - started)
+    return not outcome.found
+
+
+def _over_laravel(seed: int, flavour: str, options: argparse.Namespace) -> bool:
+    say(f"seed {seed} on {flavour}: PHP and Python workers on one queue, {options.kills} kills")
+    started = time.monotonic()
+    outcome = laravel_storm.run(laravel_storm.Plan(seed, options.kills), say)
+    for name, count in sorted(outcome.struck.items()):
+        say(f"    {count:>4}  {name}")
+    figures = {
+        "runs by PHP": outcome.ran["php"],
+        "runs by Python": outcome.ran["python"],
+        "failed for good": outcome.failed,
+        "ran again after its reservation": outcome.twice,
+        "lost by PHP between its delete and its row": outcome.php_lost,
+    }
+    for text, figure in figures.items():
+        say(f"  {figure:>6,}  {text}")
+    say(f"  {outcome.pushed:,} jobs, {time.monotonic() - started:.0f} s in all")
+    _verdict(seed, outcome.found, outcome.logs)
+    return not outcome.found
 
 
 def say(text: str) -> None:
@@ -55,6 +85,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, help="default: a new one, printed")
     parser.add_argument("--seeds", type=int, default=1, help="so many storms, seeds counted up")
+    parser.add_argument("--only", choices=["streams", "laravel"])
+    parser.add_argument("--kills", type=int, default=100, help="in mid-job, of Laravel's workers")
     parser.add_argument("--rate", type=int, default=400, help="fills a second")
     return parser.parse_args()
 
@@ -73,12 +105,14 @@ def _show(outcome: Outcome, seconds: float) -> None:
         say(f"  {figure:>6,}  {text}")
     say(f"  {outcome.events:,} events, recovered in {outcome.recovery_seconds:.1f} s,"
         f" {seconds:.0f} s in all")  # fmt: skip
-    for line in outcome.found[:SHOWN]:
+    _verdict(outcome.plan.seed, outcome.found, outcome.logs)
+
+
+def _verdict(seed: int, found: list[str], logs: Path | None) -> None:
+    for line in found[:SHOWN]:
         say(f"  DIFFERENCE {line}")
-    if outcome.found:
-        say(f"seed {outcome.plan.seed}: {len(outcome.found)} differences; logs in {outcome.logs}")
-    else:
-        say(f"seed {outcome.plan.seed}: exact")
+    end = f"{len(found)} differences; logs in {logs}" if found else "exact"
+    say(f"seed {seed}: {end}")
 
 
 if __name__ == "__main__":

@@ -296,10 +296,10 @@ def _judge(
     desk: Desk, redis: Redis, pushed: Mapping[str, Spec], storm: Storm, outcome: Outcome
 ) -> None:
     with closing(desk.connect()) as connection:
-        runs = _reserved(_runs(connection), storm.naps)
+        runs = reserved(_runs(connection), storm.naps)
         failed = _failed(connection, desk.environ["DB_DATABASE"])
     waiting = {str(orjson.loads(text)["uuid"]) for text in _waiting(redis, desk.prefix)}
-    lost = pushed.keys() - {one.uuid for one in (*runs, *failed)} - waiting
+    lost = pushed.keys() - {run.uuid for run in runs} - {one.uuid for one in failed} - waiting
     # PHP's own worker takes a job that fails for good out of Redis before it writes the row.
     by_php = {uuid for uuid in lost & storm.php_was_at if pushed[uuid].tries != 0}
     outcome.found += [f"{uuid} is lost: {pushed[uuid]}" for uuid in sorted(lost - by_php)]
@@ -314,7 +314,7 @@ def differences(
 ) -> list[str]:
     """Empty when nothing ran or failed that was not to, and none twice within its reservation."""
     by_uuid: dict[str, list[Run]] = defaultdict(list)
-    for one in sorted(runs, key=lambda one: one.started_us):
+    for one in sorted(runs, key=lambda one: one.reserved_us):
         by_uuid[one.uuid].append(one)
     failures = {one.uuid: one for one in failed}
     known = by_uuid.keys() | failures.keys() | waiting
@@ -343,11 +343,11 @@ def _of_one(spec: Spec, ran: Sequence[Run], failure: Failed | None) -> Iterator[
 
 def _runs(connection: Any) -> list[Run]:
     cursor = connection.cursor()
-    cursor.execute("SELECT uuid, attempt, runner, pid, started_us FROM chaos_runs")
-    return [Run(*row, reserved_us=row[-1]) for row in cursor.fetchall()]
+    cursor.execute("SELECT uuid, attempt, runner, pid, started_us, started_us FROM chaos_runs")
+    return [Run(*row) for row in cursor.fetchall()]
 
 
-def _reserved(runs: Sequence[Run], naps: Sequence[Nap]) -> list[Run]:
+def reserved(runs: Sequence[Run], naps: Sequence[Nap]) -> list[Run]:
     """A run that began right after a nap may have been reserved before it."""
     by_pid: dict[int, list[Nap]] = defaultdict(list)
     for nap in naps:
