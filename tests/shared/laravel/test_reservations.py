@@ -9,11 +9,20 @@ from typing import Any
 
 import pytest
 from redis import Redis
+from redis.crc import key_slot
 from redis.exceptions import RedisError
 
 from shared.laravel import reservations as module
 from shared.laravel.payload import read_payload
-from shared.laravel.reservations import HOLD_SECONDS, Completed, HandBack, Job, Reservations, Taken
+from shared.laravel.reservations import (
+    HOLD_SECONDS,
+    Completed,
+    HandBack,
+    Job,
+    Reservations,
+    Taken,
+    queue_keys,
+)
 from shared.streams.connection import data_client
 from tests.laravel_queues import QueueView, attempts, job, uuids
 from tests.laravel_world import LaravelWorld
@@ -463,6 +472,13 @@ def test_no_key_of_ours_is_a_queue_to_laravel(
     take(worker, 2)
     found: Any = laravel.redis.keys(f"{laravel.settings.prefix}queues:*")
     assert {key.decode() for key in found} == {queue.keys.reserved}
+
+
+def test_all_keys_of_a_queue_with_braces_are_in_one_slot() -> None:
+    """Trap 19: where Laravel's Redis is a cluster, the queue's name has them."""
+    found = queue_keys("p_", "{fleet}")
+    assert found.ready == "p_queues:{fleet}"
+    assert {key_slot(key.encode()) for key in found} == {key_slot(b"fleet")}
 
 
 # -- several queues --------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from shared.laravel.reservations import Reservations
 from tests.laravel_queues import attempts, uuids
@@ -27,6 +28,7 @@ from tests.workers.laravel.jobs import (
     note,
 )
 from workers.laravel_endings import HAND_BACK
+from workers.laravel_hand import HandBounds
 from workers.laravel_jobs.arguments import Arguments
 from workers.laravel_jobs.context import Context
 from workers.laravel_jobs.table import JobClass
@@ -663,29 +665,60 @@ def test_jobs_behind_a_slow_one_go_to_another_worker_and_are_not_committed_twice
     assert set(worked.answered().values()) == {1}
 
 
+# The first job comes alone, the next two in one hand.
+HANDS = replace(QUICK, hand=HandBounds(seconds=60))
+
+
+@pytest.mark.parametrize("attempted", [0, 4])
 def test_a_worker_that_overslept_its_hold_ends_nothing(
-    worked: Worked, laravel: LaravelWorld
+    worked: Worked, laravel: LaravelWorld, attempted: int
 ) -> None:
-    """Neither done nor failed: what it still tries belongs to somebody else by now."""
+    """Neither failed by its handler nor by its attempts: the job is somebody else's by now."""
     other = Reservations(laravel.redis, worked.settings.prefix, connection="redis", seconds=90)
     gate = Gate()
-    worked.handler.on("30", gate)
-    worked.handler.fails("32")
-    worked.push(*[str(at) for at in range(34)])
-    worked.push("34", maxTries=1, attempts=4)
-    with worked.working():
+    worked.handler.on("slow", gate)
+    worked.handler.fails("held")
+    worked.push("first", "slow")
+    worked.push("held", maxTries=1, attempts=attempted)
+    with worked.working(bounds=HANDS):
         gate.wait()
+        assert worked.queue.held() == 1
         worked.queue.holds_pass()
-        taken = [one for _ in range(4) for one in other.reserve(["fleet"]).taken]
-        assert len(taken) == 4
+        (taken,) = other.reserve(["fleet"]).taken
         gate.open()
         worked.push("last")
         eventually(lambda: "uuid-last" in worked.answered())
-        eventually(lambda: len(worked.queue.reserved()) == 4)
-    assert set(worked.queue.reserved()) == {one.reserved for one in taken}
+        eventually(lambda: len(worked.queue.reserved()) == 1)
+    assert list(worked.queue.reserved()) == [taken.reserved]
     assert worked.world.failed() == []
-    assert worked.queue.lengths()[:3] == (0, 0, 4)
-    assert len(worked.answered()) == 32
+    assert worked.queue.lengths()[:3] == (0, 0, 1)
+    assert set(worked.answered()) == {"uuid-first", "uuid-slow", "uuid-last"}
+
+
+def test_a_job_is_not_committed_when_nobody_knows_whether_it_was_ours_to_start(
+    configure: Configure, worked: Worked
+) -> None:
+    """Redis went away between the start of a held job and its answer. As with a PHP worker that
+    died there, the attempt counts; the job returns when its reservation runs out.
+    """
+    with behind_proxy(worked.settings.redis) as proxy:
+        away = configure(REDIS_PORT=str(proxy.port))
+
+        def lose_redis(_context: Context) -> None:
+            proxy.cut()
+            proxy.join()
+            raise RedisConnectionError("the handler's own")
+
+        away.handler.on("1", lose_redis)
+        away.push("0", "1", "2", maxTries=2)
+        with away.working(bounds=HANDS):
+            eventually(lambda: {"uuid-0", "uuid-2"} <= set(away.answered()))
+            assert "uuid-1" not in away.answered()
+            away.queue.holds_pass()
+            away.queue.reservations_pass()
+            eventually(lambda: "uuid-1" in away.answered())
+            eventually(away.empty)
+    assert away.world.failed() == []
 
 
 def test_a_worker_that_stops_gives_back_what_it_has_in_hand(worked: Worked) -> None:
@@ -722,7 +755,7 @@ def test_a_node_tells_what_it_is_doing(worked: Worked) -> None:
         assert not node.alive(float("inf"))
 
 
-def test_a_delayed_start_is_noticed_at_once(worked: Worked) -> None:
+def test_a_push_wakes_an_idle_worker(worked: Worked) -> None:
     """An idle worker waits at the notices of its queues, PHP's pushes among them."""
     with worked.working() as node:
         eventually(node.ready)
