@@ -18,9 +18,9 @@ from shared.settings import Settings
 from workers.batch_report import tell
 from workers.config import refuse_overrides
 from workers.flower import set_password
-from workers.reporting import Report
+from workers.reader_step import Reader
+from workers.reporting import Report, masked
 from workers.roles import current, load_settings
-from workers.stream_step import Reader
 from workers.wiring import make_app
 
 _role = current()
@@ -39,6 +39,7 @@ def _start_logs(**_: object) -> None:
 
 
 def _make_reader(node: str, report: Callable[[Report], None]) -> Reader:
+    report = masked(Mask.of(_settings), report)
     # Imported where they are needed: each role has drivers of its own.
     if _role == "laravel":
         from workers.laravel_build import build_worker  # noqa: PLC0415

@@ -17,4 +17,7 @@ SELECT EXISTS (SELECT 1 FROM fleet_outbox WHERE state < 2 AND created_at < %s)
 SELECT EXISTS (SELECT 1 FROM fleet_positions WHERE restating_from_ms < %s)
 
 -- name: accounts
-SELECT DISTINCT account_id FROM fleet_pnl_daily WHERE day = %s ORDER BY account_id
+-- PHP has no integers beyond 2^63 - 1, so Laravel has no such account.
+SELECT DISTINCT account_id FROM fleet_pnl_daily
+WHERE day = %s AND account_id < 9223372036854775808
+ORDER BY account_id

@@ -141,7 +141,11 @@ class Endings:
         return "timed_out"
 
     def fail(self, job: Job, failure: Failure) -> Outcome:
-        """For good: the row, then out of the reservation, then what PHP has to do about it."""
+        """For good: the row, then out of the reservation, then what PHP has to do about it.
+
+        The row stays even if the reservation turns out to be lost by then: whoever has the job now
+        may fail on our row, and then it is the only record.
+        """
         if not self._reservations.renew(job.queue, job.reserved):
             return "lost"
         text = self._mask.text(failure.text()).encode()[:EXCEPTION_BYTES].decode(errors="ignore")
@@ -155,10 +159,8 @@ class Endings:
         )
         self._failed_jobs.add(row)
         self.unlock(job)
-        if not self._reservations.fail(job, text, self._failed_back(job, failure, text)):
-            self._failed_jobs.remove(row)
-            return "lost"
-        return "failed"
+        was_ours = self._reservations.fail(job, text, self._failed_back(job, failure, text))
+        return "failed" if was_ours else "lost"
 
     def after_success(self, job: Job, command: Command) -> HandBack | None:
         """What Laravel does after the work: free the unique lock, let chain and batch go on."""

@@ -89,6 +89,14 @@ class Hand:
         """What was asked for returns to its queue by itself."""
         self._asked_at = None
 
+    def is_old(self, reservations: Reservations) -> bool:
+        """Whether the reservation of the job that was taken last may have run out, if nobody has
+        renewed it.
+        """
+        if reservations.seconds is None:
+            return False
+        return time.monotonic() - self._since > reservations.seconds / 2
+
     def _most_seconds(self, reservations: Reservations) -> float:
         """After these, a job in hand may be somebody else's. Half: the rest is for its start."""
         if self._held:

@@ -19,6 +19,10 @@ from shared.queries import load
 SQL = load(Path(__file__).with_name("laravel_quarantine.sql"))
 
 AT_ONCE = 100
+MOST_BYTES = 8 * 2**20
+"""A larger payload stays in Redis, under `fleet:quarantine:{queue}:large`: no server takes a packet
+of any size.
+"""
 REASON_CHARACTERS = 512
 
 
@@ -39,13 +43,20 @@ def drain(redis: Redis, connection: Any, prefix: str, queues: Sequence[str]) -> 
         key = queue_keys(prefix, queue).quarantine
         while found := redis.lrange(key, 0, AT_ONCE - 1):
             elements: list[bytes] = list(found)  # type: ignore[arg-type] # redis-py's sync type
-            rows = [_row(queue, element) for element in elements]
-            connection.cursor().executemany(SQL["add"], rows)
+            for element in elements:
+                if len(element) <= MOST_BYTES:
+                    connection.cursor().execute(SQL["add"], _row(queue, element))
             connection.commit()
             for element in elements:
+                if len(element) > MOST_BYTES:
+                    redis.rpush(large_key(key), element)
                 redis.lrem(key, 1, element)  # type: ignore[arg-type] # bytes are as good as text
-            moved += len(rows)
+            moved += len(elements)
     return moved
+
+
+def large_key(quarantine: str) -> str:
+    return f"{quarantine}:large"
 
 
 def _row(queue: str, element: bytes) -> tuple[str, str, str, bytes]:

@@ -11,13 +11,14 @@ from redis import Redis
 
 from shared.laravel.reservations import queue_keys
 from shared.queries import load
+from workers.laravel_quarantine import large_key
 
 SQL = load(Path(__file__).with_name("laravel_status.sql"))
 
 
 @dataclass(frozen=True, slots=True)
 class QueueStatus:
-    """One queue. quarantined: payloads still in Redis, on their way to MySQL."""
+    """One queue. quarantined: payloads in Redis, on their way to MySQL or too large for it."""
 
     queue: str
     ready: int
@@ -54,9 +55,13 @@ def collect_laravel(
         pipe.zcard(keys.delayed)
         pipe.zcard(keys.reserved)
         pipe.llen(keys.quarantine)
+        pipe.llen(large_key(keys.quarantine))
     sizes: Any = iter(pipe.execute())
     return LaravelStatus(
-        queues=[QueueStatus(queue, *(next(sizes) for _ in range(4))) for queue in queues],
+        queues=[
+            QueueStatus(queue, next(sizes), next(sizes), next(sizes), next(sizes) + next(sizes))
+            for queue in queues
+        ],
         quarantined=int(quarantined),
         dispatches_waiting=int(waiting),
         oldest_dispatch_seconds=int(oldest_micros) / 1_000_000,

@@ -35,10 +35,9 @@ from workers.laravel_jobs.context import Context
 from workers.laravel_jobs.table import JobClass
 from workers.laravel_report import JobReport, Outcome
 from workers.laravel_watch import Watched
-from workers.links import Links, mysql_errors
+from workers.links import Links, mysql_errors, redis_errors
 
 T = TypeVar("T")
-
 
 @dataclass(frozen=True, slots=True)
 class WorkerBounds:
@@ -204,7 +203,7 @@ class LaravelWorker:
             command = self._insist(lambda: self._handle(job))
         except _Stopped:
             # Nothing of it is committed: as if it had not been taken.
-            self._be_ours()
+            self._be_ours(job)
             self._reserve().give_back(Taken(*job[:3]), job.payload.identity)
         except _NotOurs:
             raise
@@ -234,19 +233,23 @@ class LaravelWorker:
                 self._tools.settings, session, payload.identity, payload.class_name, job.attempts,
                 self._tools.node,
             )  # fmt: skip
-            with mysql_errors():
+            with mysql_errors(), redis_errors():
                 row.run(context, arguments)
         if session.used:
-            self._be_ours()
+            self._be_ours(job)
             self._links.commit()
         return command
 
-    def _be_ours(self) -> None:
-        """A held job that waited too long for its start is somebody else's; and nobody knows whose
-        it is when Redis went away in between: it returns to its queue by itself.
+    def _be_ours(self, job: Job) -> None:
+        """Raises _NotOurs. A held job that waited too long for its start is somebody else's, and so
+        is one whose reservation ran out while this process was stopped. When Redis went away before
+        it said whose it is, nobody knows: the job returns to its queue by itself.
         """
         try:
-            ours = self._reserve().started()
+            reservations = self._reserve()
+            ours = reservations.started()
+            if ours and self._hand.is_old(reservations):
+                ours = reservations.renew(job.queue, job.reserved)
         except RedisError as away:
             self._pause(away)
             ours = False
@@ -254,13 +257,13 @@ class LaravelWorker:
             raise _NotOurs
 
     def _errored(self, job: Job, started: float, failure: Failure) -> None:
-        self._be_ours()
+        self._be_ours(job)
         last = self._insist(lambda: self._end().is_last(job))
         outcome = self._insist(lambda: self._end().after_error(job, failure, last=last))
         self._tell(job, outcome, started, failure)
 
     def _failed(self, job: Job, started: float, failure: Failure) -> None:
-        self._be_ours()
+        self._be_ours(job)
         outcome = self._insist(lambda: self._end().fail(job, failure))
         self._tell(job, outcome, started, failure)
 

@@ -9,12 +9,24 @@ from typing import Any
 
 import MySQLdb
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import (
+    ClusterDownError,
+    MasterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 
 from shared.mysql.connection import classify
 from workers.batch import Decoding
 from workers.batch_report import BatchReport
 from workers.registry import EventType
+
+PASSING = (OutOfMemoryError, ReadOnlyError, MasterDownError, ClusterDownError, TryAgainError)
+PASSING_WORDS = ("MISCONF", "BUSY", "NOREPLICAS", "LOADING")
+"""Replies of a Redis that will be able to do it later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +144,17 @@ def mysql_errors() -> Iterator[None]:
         yield
     except MySQLdb.Error as error:
         raise classify(error) or error from error
+
+
+@contextmanager
+def redis_errors() -> Iterator[None]:
+    """What Redis refuses for good (WRONGTYPE, NOPERM) comes out as RuntimeError: no outage."""
+    try:
+        yield
+    except ResponseError as error:
+        if isinstance(error, PASSING) or str(error).startswith(PASSING_WORDS):
+            raise
+        raise RuntimeError(f"Redis refused it: {error}") from error
 
 
 def _close(connection: Any) -> None:

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, Protocol
 from kombu.exceptions import OperationalError
 
 from shared import telemetry
+from shared.masking import Mask
 
 SUMMARIES_PER_SECOND = 10.0
 FAILURES_KEPT = 1_000
@@ -46,6 +47,19 @@ class Report(NamedTuple):
     last: str
     error: str | None = None
     traceback: str | None = None
+
+
+def masked(mask: Mask, report: Callable[[Report], None]) -> Callable[[Report], None]:
+    """An error may quote what it failed on; Flower shows it to whoever may look."""
+
+    def tell(one: Report) -> None:
+        if one.error is None:
+            report(one)
+        else:
+            trace = mask.text(one.traceback) if one.traceback else None
+            report(one._replace(error=mask.text(one.error), traceback=trace))
+
+    return tell
 
 
 @dataclass(slots=True)

@@ -19,9 +19,9 @@ from shared.settings import Settings
 from workers import http
 from workers.config import celery_settings
 from workers.lease import run_once
+from workers.reader_step import MakeReader, ReaderStep, with_reader
 from workers.roles import ROLES
 from workers.scheduled.table import SCHEDULED, Scheduled
-from workers.stream_step import MakeReader, StreamStep, with_reader
 
 # The worker's loop turns at least once a second; a missing minute means it hangs.
 LOOP_SECONDS = 60.0
@@ -83,7 +83,7 @@ class _Loop:
     def __init__(self) -> None:
         self.ticked_at: float | None = None
         self.ready = False
-        self.step: StreamStep | None = None
+        self.step: ReaderStep | None = None
 
     def live(self) -> bool:
         ticked = self.ticked_at
@@ -104,7 +104,7 @@ def _loop_step() -> type[Any]:
         requires = ("celery.worker.components:Timer",)
 
         def start(self, parent: Any) -> None:
-            _LOOP.step = getattr(parent, "stream_step", None)
+            _LOOP.step = getattr(parent, "reader_step", None)
             _tick()
             parent.timer.call_repeatedly(_TICK_SECONDS, _tick)
 

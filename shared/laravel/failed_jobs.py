@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -37,13 +37,10 @@ class FailedJob(NamedTuple):
 
 
 class FailedJobs(Protocol):
-    """Where the application keeps failed jobs. Both calls are done when they return, and a second
-    time they change nothing. They raise Unavailable.
-    """
+    """Where the application keeps failed jobs."""
 
-    def add(self, job: FailedJob) -> None: ...
-    def remove(self, job: FailedJob) -> None:
-        """The job turned out to be somebody else's: the row must not stay."""
+    def add(self, job: FailedJob) -> None:
+        """Done when it returns; a second time it changes nothing. Raises Unavailable."""
 
 
 class DatabaseFailedJobs:
@@ -60,35 +57,32 @@ class DatabaseFailedJobs:
         self._name = table
         self._table = f"`{schema}`.`{table}`"
         self._timezone = timezone
-        self._has_uuid: bool | None = None
+        self._columns: Mapping[str, str] = {}  # name → type
 
     def add(self, job: FailedJob) -> None:
         failed_at = job.failed_at.astimezone(self._timezone).strftime("%Y-%m-%d %H:%M:%S")
-        rest = (job.connection, job.queue, job.payload, job.exception, failed_at)
         with self._transaction() as cursor:
-            if self._uuids(cursor):
+            columns = self._look(cursor)
+            if columns.get("failed_at") == "timestamp":
+                cursor.execute(SQL["seen"], (failed_at, failed_at))
+                (failed_at,) = cursor.fetchone()
+            rest = (job.connection, job.queue, job.payload, job.exception, failed_at)
+            if "uuid" in columns:
                 cursor.execute(SQL["add_with_uuid"].format(table=self._table), (job.id, *rest))
             else:
                 cursor.execute(SQL["add"].format(table=self._table), (*rest, job.payload))
 
-    def remove(self, job: FailedJob) -> None:
-        with self._transaction() as cursor:
-            if self._uuids(cursor):
-                cursor.execute(SQL["remove_by_uuid"].format(table=self._table), (job.id,))
-            else:
-                cursor.execute(SQL["remove"].format(table=self._table), (job.payload,))
-
-    def _uuids(self, cursor: Any) -> bool:
-        if self._has_uuid is None:
+    def _look(self, cursor: Any) -> Mapping[str, str]:
+        if not self._columns:
             cursor.execute(SQL["columns"], (self._schema, self._name))
-            columns = {row[0].lower() for row in cursor.fetchall()}
-            if not columns:
+            found = cursor.fetchall()
+            if not found:
                 raise SettingsError(
                     f"{self._table} is missing or may not be read: `php artisan queue:failed-table`"
                     " and migrate, then `fleet doctor --grants`"
                 )
-            self._has_uuid = "uuid" in columns
-        return self._has_uuid
+            self._columns = {name.lower(): kind.lower() for name, kind in found}
+        return self._columns
 
 
 class FileFailedJobs:
@@ -110,9 +104,6 @@ class FileFailedJobs:
             "failed_at_timestamp": int(failed_at.timestamp()),
         }
         self._change(lambda rows: [row, *(old for old in rows if old.get("id") != job.id)])
-
-    def remove(self, job: FailedJob) -> None:
-        self._change(lambda rows: [row for row in rows if row.get("id") != job.id])
 
     def _change(self, change: Callable[[list[Any]], list[Any]]) -> None:
         with os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
@@ -140,4 +131,3 @@ class NoFailedJobs:
     """`null`: the application keeps none, and so do we."""
 
     def add(self, job: FailedJob) -> None: ...
-    def remove(self, job: FailedJob) -> None: ...

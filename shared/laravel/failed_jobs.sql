@@ -1,11 +1,16 @@
 -- name: columns
-SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s
+SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = %s AND table_name = %s
+
+-- name: seen
+-- Laravel's sessions keep the server's zone, ours is in UTC: what to write into a TIMESTAMP so that
+-- Laravel reads this text. A zone that the server does not know leaves it as it is.
+SELECT COALESCE(CONVERT_TZ(%s, @@global.time_zone, @@session.time_zone), %s)
 
 -- name: add_with_uuid
--- The uuid is unique: a repeat after a crash changes nothing.
+-- The uuid is unique: a repeat after a crash, or another worker's row, stays as it is.
 INSERT INTO {table} (uuid, connection, queue, payload, exception, failed_at)
 VALUES (%s, %s, %s, %s, %s, %s)
-ON DUPLICATE KEY UPDATE exception = VALUES(exception), failed_at = VALUES(failed_at)
+ON DUPLICATE KEY UPDATE uuid = {table}.uuid
 
 -- name: add
 -- Without a uuid the payload, which holds one, says which job it is; a repeat comes soon.
@@ -14,9 +19,3 @@ SELECT %s, %s, %s, %s, %s FROM DUAL WHERE NOT EXISTS (
   SELECT 1 FROM (SELECT payload FROM {table} ORDER BY id DESC LIMIT 1000) AS newest
   WHERE newest.payload = %s COLLATE utf8mb4_bin
 )
-
--- name: remove
-DELETE FROM {table} WHERE payload = %s COLLATE utf8mb4_bin ORDER BY id DESC LIMIT 1
-
--- name: remove_by_uuid
-DELETE FROM {table} WHERE uuid = %s

@@ -7,6 +7,7 @@ payload is set aside with its bytes, not thrown away as PHP does.
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any
 
 import orjson
@@ -22,11 +23,20 @@ ID_BYTES = 191
 """Longest identity: a UUID has 36; longer ones fit no key of ours."""
 
 _SHOWN_ERRORS = 3
+_ZERO = re.compile(r"[+-]?0+(\.0*)?", re.ASCII)
 
 
 def _whole(value: object) -> object:
     return math.floor(value) if isinstance(value, float) and math.isfinite(value) else value
 
+
+def _tries(value: object) -> object:
+    """PHP's "no limit" is the integer 0 alone: a text or float that is zero allows no try."""
+    zero = isinstance(value, str | float) and _ZERO.fullmatch(str(value))
+    return -1 if zero else value
+
+
+Tries = Annotated[int, BeforeValidator(_whole), BeforeValidator(_tries)]
 
 Whole = Annotated[int, BeforeValidator(_whole)]
 """A retryUntil() may well return microtime(true) + 60: PHP counts its whole seconds."""
@@ -36,8 +46,8 @@ class Payload(BaseModel):
     """Fields that a consumer reads. Numbers may come as text, as 3.0 or 1.5, and texts as numbers:
     PHP does not mind.
 
-    backoff: comma list of seconds, never a list. delay: seconds, the backoff of a job that has
-    none. retry_until: seconds since 1970; 0 means none.
+    max_tries: 0 is no limit, -1 allows none. backoff: comma list of seconds, never a list. delay:
+    seconds, the backoff of a job that has none. retry_until: seconds since 1970; 0 means none.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", coerce_numbers_to_str=True)
@@ -48,7 +58,7 @@ class Payload(BaseModel):
     job: str = Field(min_length=1)
     data: Any = None
     attempts: int
-    max_tries: Whole | None = Field(None, alias="maxTries")
+    max_tries: Tries | None = Field(None, alias="maxTries")
     max_exceptions: Whole | None = Field(None, alias="maxExceptions")
     fail_on_timeout: bool | None = Field(None, alias="failOnTimeout")
     backoff: str | None = None

@@ -207,6 +207,7 @@ class Feeder:
 
     def close(self) -> None:
         self._php.stdin.close()
+        self._php.stdout.close()
         self._php.wait()
 
     def fill(self) -> None:

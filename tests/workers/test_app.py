@@ -206,7 +206,7 @@ def test_a_stream_node_answers_reports_and_stops_cleanly(tmp_path: Path) -> None
         inspect = app.control.inspect(timeout=2)
         stats = eventually(inspect.stats, 20)
         (found,) = stats.values()
-        assert found["streams"]["lag"] == 42
+        assert found["reader"]["lag"] == 42
         before = keys(around.redis())
         assert all(key.startswith(around.settings.broker_prefix) for key in before
                    if key.startswith(around.prefix))  # fmt: skip

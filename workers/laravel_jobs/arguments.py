@@ -12,9 +12,10 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-U64_LIMIT = 1 << 64
+I63_LIMIT = 1 << 63
+"""PHP has no wider integer, so the application can have no larger id."""
 
-AccountId = Annotated[int, Field(strict=True, ge=1, lt=U64_LIMIT)]
+AccountId = Annotated[int, Field(strict=True, ge=1, lt=I63_LIMIT)]
 """Id of an exchange account, as Laravel's."""
 
 

@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from workers.laravel_jobs.arguments import U64_LIMIT, AccountId, Arguments
+from workers.laravel_jobs.arguments import I63_LIMIT, AccountId, Arguments
 
 ACCOUNTS_PER_JOB = 500
 """A day's end of 100,000 accounts is 200 jobs, each of some 4 KB."""
@@ -30,7 +30,7 @@ class DayClosed(Arguments):
 class PositionDiverged(Arguments):
     """Our books and the exchange disagree; the break says where."""
 
-    break_id: Annotated[int, Field(strict=True, ge=1, lt=U64_LIMIT)] = Field(
+    break_id: Annotated[int, Field(strict=True, ge=1, lt=I63_LIMIT)] = Field(
         description="id in fleet_breaks"
     )
 

@@ -162,7 +162,7 @@ def test_a_failure_repeated_after_a_lost_reply_changes_nothing(opened: Opened) -
 
 @database
 def test_a_job_that_is_somebody_elses_gets_neither_row_nor_release(opened: Opened) -> None:
-    """Trap 21, and the row that would be retried although the job runs."""
+    """Trap 21."""
     found = opened()
     job = found.take(note("a", maxTries=9))
     found.lose(job)
@@ -186,18 +186,34 @@ class Interfering:
         self._rows.add(job)
         self._after()
 
-    def remove(self, job: FailedJob) -> None:
-        self._rows.remove(job)
-
 
 @database
-def test_a_job_lost_after_its_row_takes_the_row_with_it(opened: Opened) -> None:
+def test_a_job_lost_after_its_row_keeps_the_row(opened: Opened) -> None:
     found = opened()
     job = found.take(note("a"))
     found.endings._failed_jobs = Interfering(found.endings._failed_jobs, lambda: found.lose(job))
     assert found.endings.fail(job, FAILURE) == "lost"
-    assert found.worked.world.failed() == []
+    assert [row[0] for row in found.worked.world.failed()] == ["uuid-a"]
     assert len(found.worked.queue.reserved()) == 1
+
+
+@database
+def test_a_row_that_another_worker_wrote_meanwhile_stays(opened: Opened) -> None:
+    """We were stopped before our row; it failed the job, and the job is gone from Redis."""
+    found = opened()
+    job = found.take(note("a"))
+    world = found.worked.world
+    rows = found.endings._failed_jobs
+
+    class Late:
+        def add(self, row: FailedJob) -> None:
+            rows.add(row._replace(exception="MaxAttemptsExceeded"))
+            found.lose(job)
+            rows.add(row)
+
+    found.endings._failed_jobs = Late()
+    assert found.endings.fail(job, FAILURE) == "lost"
+    assert [(row[0], row[4]) for row in world.failed()] == [("uuid-a", "MaxAttemptsExceeded")]
 
 
 @database

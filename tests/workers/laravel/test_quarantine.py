@@ -16,6 +16,7 @@ from tests.workers.laravel.conftest import Configure
 from tests.workers.laravel.jobs import Worked, behind_proxy, note
 from workers.laravel_quarantine import (
     AT_ONCE,
+    MOST_BYTES,
     REASON_CHARACTERS,
     drain,
     find,
@@ -23,6 +24,7 @@ from workers.laravel_quarantine import (
     remove,
     requeue,
 )
+from workers.laravel_status import collect_laravel
 
 pytestmark = pytest.mark.database
 
@@ -148,6 +150,23 @@ def test_a_long_list_is_moved_in_pieces_and_in_full(
     assert drain(redis, mysql, worked.settings.prefix, ["other", "fleet"]) == 0
     assert sorted(payload for _, payload in rows(worked)) == sorted(payloads)
     assert worked.queue.aside() == []
+
+
+def test_a_payload_of_any_size_keeps_nobody_from_moving(
+    worked: Worked, mysql: Any, redis: Any
+) -> None:
+    """No server takes a packet of any size: such a one stays in Redis, and is counted."""
+    huge = b"x" * (MOST_BYTES + 1)
+    worked.world.redis.rpush(worked.queue.keys.quarantine, b"token-huge\nwhy\n" + huge)
+    payloads = put(worked, 2)
+    prefix = worked.settings.prefix
+    assert drain(redis, mysql, prefix, ["fleet"]) == 3
+    assert drain(redis, mysql, prefix, ["fleet"]) == 0
+    assert sorted(payload for _, payload in rows(worked)) == payloads
+    kept: Any = worked.world.redis.lrange(f"{prefix}fleet:quarantine:fleet:large", 0, -1)
+    assert [element.split(b"\n", 2)[2] for element in kept] == [huge]
+    status = collect_laravel(worked.world.connection, worked.world.redis, prefix, ["fleet"])
+    assert [queue.quarantined for queue in status.queues] == [1]
 
 
 class Dying:

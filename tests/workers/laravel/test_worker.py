@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -10,8 +11,9 @@ from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoPermissionError, ReadOnlyError, ResponseError
 
-from shared.laravel.reservations import Reservations
+from shared.laravel.reservations import Reservations, Taken
 from tests.laravel_queues import attempts, uuids
 from tests.laravel_stores import STORES, Storage
 from tests.laravel_world import QUICK, LaravelWorld
@@ -693,6 +695,45 @@ def test_a_worker_that_overslept_its_hold_ends_nothing(
     assert worked.world.failed() == []
     assert worked.queue.lengths()[:3] == (0, 0, 1)
     assert set(worked.answered()) == {"uuid-first", "uuid-slow", "uuid-last"}
+
+
+def test_a_worker_that_overslept_its_reservation_commits_nothing(configure: Configure) -> None:
+    """As after a SIGSTOP: neither it nor its watch did anything meanwhile."""
+    worked = configure(REDIS_QUEUE_RETRY_AFTER="1")
+    other = Reservations(worked.world.redis, worked.settings.prefix, connection="redis", seconds=90)
+    found: list[Taken] = []
+
+    def oversleep(_context: Context) -> None:
+        worked.queue.reservations_pass()
+        found.extend(other.reserve(["fleet"]).taken)
+        eventually(lambda: time.monotonic() > begun + 1)
+
+    worked.handler.on("a", oversleep)
+    worked.push("a", maxTries=9)
+    begun = time.monotonic()
+    with worked.working():
+        eventually(lambda: worked.outcomes() == [("uuid-a", None)])
+    assert worked.answered() == {}
+    assert list(worked.queue.reserved()) == [one.reserved for one in found]
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts"),
+    [
+        (ResponseError("WRONGTYPE Operation against a key"), 2),
+        (NoPermissionError("this user has no permissions"), 2),
+        (ResponseError("MISCONF Redis is configured to save"), 1),
+        (ReadOnlyError("You can't write against a read only replica."), 1),
+    ],
+)
+def test_what_redis_refuses_a_handler_for_good_is_a_failed_attempt(
+    worked: Worked, error: Exception, attempts: int
+) -> None:
+    worked.handler.fails("a", error=error)
+    worked.push("a", maxTries=2)
+    with worked.working():
+        eventually(lambda: worked.answered() == {"uuid-a": attempts})
 
 
 def test_a_job_is_not_committed_when_nobody_knows_whether_it_was_ours_to_start(

@@ -1,4 +1,4 @@
-"""The stream reader inside a Celery worker: a bootstep with one thread.
+"""A reader (of streams, or of Laravel's queues) inside a Celery worker: a bootstep with one thread.
 
 Learnt from running it on Celery 5.7:
 - The step must not require `Consumer`: that step is last and depends on all others, and a worker
@@ -32,7 +32,7 @@ _log = telemetry.log(__name__)
 
 
 class Reader(Protocol):
-    """What the step runs; `workers.consumer.StreamReader` is one."""
+    """What the step runs; `StreamReader` and `LaravelNode` are two."""
 
     def run(self) -> None: ...
     def stop(self) -> None: ...
@@ -45,7 +45,7 @@ class Reader(Protocol):
 MakeReader = Callable[[str, Callable[[Report], None]], Reader]
 
 
-class StreamStep(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no types
+class ReaderStep(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no types
     """One per worker. `make_reader` is set by the composition root, see `with_reader`."""
 
     requires: tuple[str, ...] = ()
@@ -58,9 +58,9 @@ class StreamStep(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no
         self._stopping = threading.Event()
         self._reporter = Reporter(lambda: EventSender(parent.app, parent.hostname))
         self._node: str = parent.hostname
-        parent.stream_step = self
+        parent.reader_step = self
 
-    def create(self, parent: Any) -> StreamStep:
+    def create(self, parent: Any) -> ReaderStep:
         del parent
         return self
 
@@ -99,8 +99,8 @@ class StreamStep(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no
         """Shown by `inspect stats` and on Flower's worker page."""
         del parent
         if self._reader is None:
-            return {"streams": {"state": "starting"}}
-        return {"streams": self._reader.info()}
+            return {"reader": {"state": "starting"}}
+        return {"reader": self._reader.info()}
 
     def ready(self) -> bool:
         return self._reader is not None and not self._stopping.is_set() and self._reader.ready()
@@ -141,6 +141,6 @@ class StreamStep(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no
         timer.start()
 
 
-def with_reader(make: MakeReader) -> type[StreamStep]:
+def with_reader(make: MakeReader) -> type[ReaderStep]:
     """The step class for one worker (Celery takes classes, not instances)."""
-    return type("FleetStreamStep", (StreamStep,), {"make_reader": staticmethod(make)})
+    return type("FleetReaderStep", (ReaderStep,), {"make_reader": staticmethod(make)})
