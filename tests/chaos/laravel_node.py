@@ -10,6 +10,7 @@ from contextlib import closing
 from functools import partial
 from typing import Annotated
 
+import orjson
 from pydantic import Field
 from redis import Redis
 
@@ -41,6 +42,8 @@ def run(redis: Redis, context: Context, arguments: Traced) -> None:
     running = f"{context.settings.prefix}chaos:running"
     pid = os.getpid()
     redis.hset(running, str(pid), context.id)
+    start = [context.id, context.attempts, "python", pid, started_us]
+    redis.rpush(f"{context.settings.prefix}chaos:starts", orjson.dumps(start))
     try:
         time.sleep(arguments.milliseconds / 1000)
         if context.attempts <= arguments.throws:

@@ -110,6 +110,16 @@ class Run(NamedTuple):
     reserved_us: int
 
 
+class Start(NamedTuple):
+    """A run that began, whatever became of it."""
+
+    uuid: str
+    attempt: int
+    runner: str
+    pid: int
+    at_us: int
+
+
 class Nap(NamedTuple):
     """A process between SIGSTOP and SIGCONT."""
 
@@ -259,7 +269,8 @@ class Storm:
         drawn = self._rng.random()
         if drawn < 0.85 or len(awake) < 2:
             self._kill(member)
-        elif drawn < 0.95:
+        elif drawn < 0.95 and member.name.startswith("python"):
+            # Not PHP: it releases a job that is no longer its own, which doubles it.
             member.send(signal.SIGSTOP)
             wakes = time.monotonic() + RETRY_AFTER + 2
             self._asleep[member.name] = (wakes, time.time_ns() // 1000)
@@ -296,18 +307,30 @@ class Storm:
 def _judge(
     desk: Desk, redis: Redis, pushed: Mapping[str, Spec], storm: Storm, outcome: Outcome
 ) -> None:
+    starts = _starts(redis, desk.prefix)
     with closing(desk.connect()) as connection:
-        runs = reserved(_runs(connection), storm.naps)
+        runs = reserved(_runs(connection), starts, storm.naps)
         failed = _failed(connection, desk.environ["DB_DATABASE"])
     waiting = {str(orjson.loads(text)["uuid"]) for text in _waiting(redis, desk.prefix)}
     lost = pushed.keys() - {run.uuid for run in runs} - {one.uuid for one in failed} - waiting
     # PHP's own worker takes a job that fails for good out of Redis before it writes the row.
     by_php = {uuid for uuid in lost & storm.php_was_at if pushed[uuid].tries != 0}
-    outcome.found += [f"{uuid} is lost: {pushed[uuid]}" for uuid in sorted(lost - by_php)]
-    outcome.found += differences(pushed, runs, failed, waiting)
+    found = [f"{uuid} is lost: {pushed[uuid]}" for uuid in sorted(lost - by_php)]
+    found += differences(pushed, runs, failed, waiting)
+    outcome.found += found + _trails(found, starts, storm.naps)
     outcome.pushed, outcome.failed, outcome.php_lost = len(pushed), len(failed), len(by_php)
     outcome.ran = Counter(run.runner for run in runs)
     outcome.twice = len(runs) - len({run.uuid for run in runs})
+
+
+def _trails(
+    found: Sequence[str], starts: Sequence[Start], naps: Sequence[Nap]
+) -> list[str]:
+    """Every start of the jobs in question, and the naps of the processes that were at them."""
+    uuids = {line.split(" ", 1)[0] for line in found}
+    ours = [start for start in starts if start.uuid in uuids]
+    pids = {start.pid for start in ours}
+    return [f"  {one}" for one in (*ours, *(nap for nap in naps if nap.pid in pids))]
 
 
 def differences(
@@ -348,16 +371,25 @@ def _runs(connection: Any) -> list[Run]:
     return [Run(*row) for row in cursor.fetchall()]
 
 
-def reserved(runs: Sequence[Run], naps: Sequence[Nap]) -> list[Run]:
-    """A run that began right after a nap may have been reserved before it."""
-    by_pid: dict[int, list[Nap]] = defaultdict(list)
+def reserved(
+    runs: Sequence[Run], starts: Sequence[Start], naps: Sequence[Nap]
+) -> list[Run]:
+    """The first run after a nap may have been reserved before it."""
+    before: dict[tuple[str, int, int], int] = {}
     for nap in naps:
-        by_pid[nap.pid].append(nap)
-    found = []
-    for run in runs:
-        before = [nap for nap in by_pid[run.pid] if 0 <= run.started_us - nap.to_us < 1_000_000]
-        found.append(run._replace(reserved_us=before[0].from_us) if before else run)
-    return found
+        after = [one for one in starts if one.pid == nap.pid and one.at_us >= nap.to_us]
+        if after:
+            first = min(after, key=lambda one: one.at_us)
+            before[first.uuid, first.attempt, first.pid] = nap.from_us
+    return [
+        run._replace(reserved_us=before.get((run.uuid, run.attempt, run.pid), run.started_us))
+        for run in runs
+    ]
+
+
+def _starts(redis: Redis, prefix: str) -> list[Start]:
+    client: Any = redis
+    return [Start(*orjson.loads(text)) for text in client.lrange(f"{prefix}chaos:starts", 0, -1)]
 
 
 def _failed(connection: Any, schema: str) -> list[Failed]:

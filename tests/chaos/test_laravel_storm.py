@@ -11,6 +11,7 @@ from tests.chaos.laravel_storm import (
     Plan,
     Run,
     Spec,
+    Start,
     differences,
     reserved,
     run,
@@ -64,8 +65,9 @@ def test_a_job_that_nobody_pushed_or_that_failed_and_waits_is_found() -> None:
     assert differences({"a": PLAIN}, [], [failed], {"a"}) == ["a failed and waits"]
 
 
-def test_a_run_right_after_a_nap_counts_as_reserved_before_it() -> None:
+def test_the_first_run_after_a_nap_counts_as_reserved_before_it() -> None:
     nap = Nap(pid=1, from_us=1_000_000, to_us=7_000_000)
-    late, later, other = ran(1, 7_500_000), ran(1, 8_000_000), ran(1, 7_500_000)._replace(pid=2)
-    found = reserved([late, later, other], [nap])
-    assert [run.reserved_us for run in found] == [1_000_000, 8_000_000, 7_500_000]
+    runs = [ran(1, 7_500_000), ran(2, 8_000_000), ran(3, 7_100_000)._replace(pid=2)]
+    starts = [Start("a", run.attempt, run.runner, run.pid, run.started_us) for run in runs]
+    found = reserved(runs, starts, [nap])
+    assert [run.reserved_us for run in found] == [1_000_000, 8_000_000, 7_100_000]

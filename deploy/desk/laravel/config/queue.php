@@ -2,6 +2,9 @@
 
 declare(strict_types=1);
 
+// Laravel 13 wants whole numbers; null is what Horizon takes for no end.
+$retryAfter = env('REDIS_QUEUE_RETRY_AFTER', 90);
+
 return [
     'default' => env('QUEUE_CONNECTION', 'redis'),
     'connections' => [
@@ -17,7 +20,7 @@ return [
             'driver' => 'redis',
             'connection' => 'default',
             'queue' => env('REDIS_QUEUE', 'default'),
-            'retry_after' => env('REDIS_QUEUE_RETRY_AFTER', 90),
+            'retry_after' => is_numeric($retryAfter) ? (int) $retryAfter : $retryAfter,
             'block_for' => env('REDIS_QUEUE_BLOCK_FOR'),
             'after_commit' => false,
         ],

@@ -9,9 +9,10 @@ use Illuminate\Contracts\Queue\ShouldQueue;
 use Illuminate\Foundation\Bus\Dispatchable;
 use Illuminate\Queue\InteractsWithQueue;
 use Illuminate\Support\Facades\DB;
+use Illuminate\Support\Facades\Redis;
 use RuntimeException;
 
-/** Leaves a row for each run that comes to its end. */
+/** Leaves a word in `chaos:starts` at the start of each run, and a row for each that comes to its end. */
 class Traced implements ShouldQueue
 {
     use Dispatchable;
@@ -26,6 +27,7 @@ class Traced implements ShouldQueue
     public function handle(): void
     {
         $startedUs = (int) (microtime(true) * 1e6);
+        Redis::rpush('chaos:starts', json_encode([$this->job->uuid(), $this->attempts(), 'php', getmypid(), $startedUs]));
         usleep(1000 * $this->milliseconds);
         if ($this->attempts() <= $this->throws) {
             throw new RuntimeException('it was told to fail');
