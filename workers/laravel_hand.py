@@ -32,6 +32,7 @@ class Hand:
         self._since = 0.0  # reserved at, or before
         self._size = self._done = 0  # jobs of the last fill: all, and those worked off
         self._filled_at = 0.0
+        self._pace: float | None = None  # seconds of one job in the hand before
         self._asked_at: float | None = None  # the next ones are on their way
 
     def __bool__(self) -> bool:
@@ -52,6 +53,7 @@ class Hand:
             reservations.settle()
         self._jobs.extend(found.taken)
         self._held, self._since = found.held, since
+        self._pace = self._pace_now()
         self._size, self._done = len(found.taken), 0
         self._filled_at = time.monotonic()
         return found
@@ -107,8 +109,13 @@ class Hand:
         """As many jobs as the last ones say take `seconds`; more of them step by step."""
         if reservations.hold_seconds < 1:
             return 1
-        if self._done < 1:
-            return max(self._size, 1)
-        each = (time.monotonic() - self._filled_at) / self._done
-        fitting = int(self._bounds.seconds / max(each, 1e-6))
+        pace = self._pace_now()
+        if pace is None:
+            return 1
+        fitting = int(self._bounds.seconds / max(pace, 1e-6))
         return max(1, min(fitting, 2 * self._size, self._bounds.most))
+
+    def _pace_now(self) -> float | None:
+        if not self._done:
+            return self._pace
+        return (time.monotonic() - self._filled_at) / self._done
