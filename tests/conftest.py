@@ -226,26 +226,31 @@ def redis_prefix(servers: Mapping[str, str], redis_root: Any) -> Iterator[str]:
 
 
 @pytest.fixture
-def settings_for(
+def environ_for(
     servers: Mapping[str, str],
     fleet_schema: str,
     redis_root: Any,
     redis_prefix: str,
     tmp_path: Path,
-) -> Callable[..., Settings]:
-    """`settings_for("relay", FLEET_PARTITIONS="4")`: that role's own users on both servers."""
+) -> Callable[..., dict[str, str]]:
+    """`environ_for("relay", FLEET_PARTITIONS="4")`: that role's own users on both servers."""
 
-    def make(role: str, **more: str) -> Settings:
+    def make(role: str, **more: str) -> dict[str, str]:
         environ = _environ(servers, fleet_schema, redis_prefix, tmp_path, role) | more
-        settings = load(role, environ)
         user = f"{redis_prefix.rstrip(':')}_{role}"
-        for row in grants(settings, lambda _: user):
+        for row in grants(load(role, environ), lambda _: user):
             for _, line in row.redis if row.role == role else ():
                 words = [word.replace(PASSWORD, USER_PASSWORD) for word in shlex.split(line)]
                 redis_root.execute_command(*words)
-        return load(role, environ | {"REDIS_USERNAME": user, "REDIS_PASSWORD": USER_PASSWORD})
+        return environ | {"REDIS_USERNAME": user, "REDIS_PASSWORD": USER_PASSWORD}
 
     return make
+
+
+@pytest.fixture
+def settings_for(environ_for: Callable[..., dict[str, str]]) -> Callable[..., Settings]:
+    """`settings_for("relay", FLEET_PARTITIONS="4")`: likewise, loaded."""
+    return lambda role, **more: load(role, environ_for(role, **more))
 
 
 @pytest.fixture
@@ -336,5 +341,5 @@ def laravel(
     """Real Laravel beside Python workers of the role `laravel`."""
     settings = settings_for("laravel", CACHE_STORE="redis", CACHE_PREFIX="cache")
     return LaravelWorld(
-        settings, app.connection, app.redis, app.php_path, app.environ, app.environ["DB_DATABASE"]
+        app.php_path, app.environ, app.connection, app.redis, app.prefix, settings
     )

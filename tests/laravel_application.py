@@ -61,6 +61,11 @@ class LaravelApplication:
 
     # -- MySQL and Redis -----------------------------------------------------------------------
 
+    @property
+    def schema(self) -> str:
+        """Laravel's own."""
+        return self.environ["DB_DATABASE"]
+
     def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """What is committed now."""
         self.connection.rollback()

@@ -5,17 +5,15 @@ Python workers on the same queues.
 from __future__ import annotations
 
 import json
-import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from redis import Redis
-
 from shared.laravel.reservations import QueueKeys, queue_keys
 from shared.settings import Settings
+from tests.laravel_application import LaravelApplication
 from workers.laravel_build import build_worker
 from workers.laravel_jobs.table import JOBS, JobClass
 from workers.laravel_node import LaravelNode
@@ -24,50 +22,17 @@ from workers.reporting import Report
 
 QUICK = WorkerBounds(look_seconds=0.05, aside_seconds=0.2, pause_seconds=0.01)
 
-BOOT = """
-$app = require 'bootstrap/app.php';
-$app->make(Illuminate\\Contracts\\Console\\Kernel::class)->bootstrap();
-"""
-
-
 class Restarted(Exception):  # noqa: N818 - stands for the end of the process
     """Raised where a real node would start itself again."""
 
 
 @dataclass
-class LaravelWorld:
-    """settings: of the role `laravel`. environ: what PHP is given over its .env. redis: the
-    administrator's.
-    """
+class LaravelWorld(LaravelApplication):
+    """settings: of the role `laravel`."""
 
     settings: Settings
-    connection: Any
-    redis: Redis
-    php_path: str
-    environ: Mapping[str, str]
-    laravel_schema: str
     reports: list[Report] = field(default_factory=list)
     restarts: int = 0
-
-    # -- PHP -----------------------------------------------------------------------------------
-
-    def php(self, code: str, *lines: object, boot: bool = True) -> list[Any]:
-        """Runs PHP inside the booted application; each output line is JSON. lines: on STDIN."""
-        done = subprocess.run(
-            [self.php_path, "-d", "display_errors=stderr", "-r", (BOOT if boot else "") + code],
-            input="".join(f"{json.dumps(line)}\n" for line in lines),
-            env=dict(self.environ), text=True, capture_output=True, timeout=120, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        return [json.loads(line) for line in done.stdout.splitlines()]
-
-    def artisan(self, *words: str) -> str:
-        done = subprocess.run(
-            [self.php_path, "artisan", *words],
-            env=dict(self.environ), text=True, capture_output=True, timeout=120, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
 
     # -- queues --------------------------------------------------------------------------------
 
@@ -88,19 +53,11 @@ class LaravelWorld:
 
     # -- rows ----------------------------------------------------------------------------------
 
-    def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        self.connection.rollback()
-        cursor = self.connection.cursor()
-        cursor.execute(sql, values)
-        found = list(cursor.fetchall())
-        self.connection.commit()
-        return found
-
     def failed(self) -> list[tuple[Any, ...]]:
         """uuid, connection, queue, payload, exception of every failed job."""
         return self.rows(
             "SELECT uuid, connection, queue, payload, exception"  # noqa: S608 - our own name
-            f" FROM `{self.laravel_schema}`.failed_jobs ORDER BY id"
+            f" FROM `{self.schema}`.failed_jobs ORDER BY id"
         )
 
     # -- workers -------------------------------------------------------------------------------

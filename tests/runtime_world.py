@@ -31,6 +31,7 @@ from workers.lane import Bounds, Tools
 from workers.registry import EVENTS, EventType
 
 CONSUMER = "ledger"
+PARTITIONS = 4
 TS_US = "1764000000123456"
 QUICK = Bounds(
     block_ms=20,
@@ -69,7 +70,7 @@ class World:
     settings: Settings
     connection: Any
     redis: Redis
-    partitions: int = 4
+    partitions: int = PARTITIONS
     streams: tuple[str, ...] = ("orders",)
     reports: list[BatchReport] = field(default_factory=list)
     logs: list[tuple[str, dict[str, Any]]] = field(default_factory=list)

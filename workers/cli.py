@@ -231,8 +231,6 @@ def _print_status(found: Status) -> None:
         f"{f'{budget:,}' if budget else 'unlimited'} bytes · restating: "
         f"{found.restating_positions} positions · parked: {found.parked_by_reason or 'none'}"
     )
-
-
     _print_laravel(found.laravel)
 
 

@@ -129,7 +129,8 @@ class ReaderStep(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no
             sentry_sdk.capture_exception(error)
             self._end_process()
         else:
-            if not self._stopping.is_set():
+            # A reader may have asked for the worker's end itself, as `queue:restart` does.
+            if not self._stopping.is_set() and state.should_stop is None:
                 _log.critical("reader_returned", error="the reader ended without being asked")
                 self._end_process()
 

@@ -53,8 +53,7 @@ def surroundings(**extra: str) -> Iterator[Surroundings]:
     prefix = f"test_{uuid.uuid4().hex[:8]}_"
     login = f":{quote(password, safe='')}@" if password else ""
     environ = {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "HOME": os.environ.get("HOME", "/"),
+        **basics(),
         "FLEET_ENV_FILE": str(env_file()),
         "REDIS_PREFIX": prefix,
         "FLEET_BROKER_URL": f"redis://{login}{values['REDIS_HOST']}:{values['REDIS_PORT']}"
@@ -69,6 +68,12 @@ def surroundings(**extra: str) -> Iterator[Surroundings]:
         with found.redis() as redis:
             for key in redis.scan_iter(match=f"{prefix}*", count=1000):
                 redis.delete(key)
+
+
+def basics() -> dict[str, str]:
+    """What every program of ours needs of the environment: to be found, and a home."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return {"PATH": path, "HOME": os.environ.get("HOME", "/")}
 
 
 @contextmanager

@@ -3,57 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
 import pytest
-from click.testing import CliRunner, Result
 
 from shared.errors import SettingsError
-from shared.settings import Settings
 from tests.runtime_world import World, fill
 from tests.waiting import eventually
+from tests.workers.conftest import Fleet
 from workers import cli
 
 pytestmark = pytest.mark.database
-
-Fleet = Callable[..., Result]
-
-
-@pytest.fixture
-def fleet(
-    world: World,
-    settings_for: Callable[..., Settings],
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> Fleet:
-    """Runs one command line; its settings come from the environment, as always."""
-    mine = settings_for("cli")
-    mysql, redis = mine.mysql, mine.streams_redis
-    assert redis.password is not None
-    (tmp_path / "cli.env").touch()
-    for name, value in {
-        "FLEET_ENV_FILE": tmp_path / "cli.env",
-        "APP_NAME": "Desk",
-        "DB_HOST": mysql.host,
-        "DB_PORT": mysql.port,
-        "DB_USERNAME": mysql.user,
-        "DB_PASSWORD": mysql.password.get_secret_value(),
-        "DB_DATABASE": mysql.laravel_database,
-        "FLEET_DB_DATABASE": mysql.database,
-        "REDIS_HOST": redis.host,
-        "REDIS_PORT": redis.port,
-        "REDIS_USERNAME": redis.username,
-        "REDIS_PASSWORD": redis.password.get_secret_value(),
-        "REDIS_PREFIX": world.settings.prefix,
-        "FLEET_PARTITIONS": world.partitions,
-    }.items():
-        monkeypatch.setenv(name, str(value))
-    monkeypatch.setattr(cli.console, "width", 300)
-    return lambda *words: CliRunner().invoke(cli.fleet, words)
-
 
 def park_three(world: World) -> list[str]:
     """Two events that are no JSON and one of an unknown type, all of account 7."""

@@ -89,7 +89,6 @@ def pusher(laravel: LaravelWorld) -> Pusher:
 
 TOLD = r"""
 use Illuminate\Support\Facades\Artisan;
-function say($what) { echo json_encode($what), "\n"; }
 foreach (['Told', 'Fleet\DayClosed', 'Fleet\PositionDiverged', 'Fleet\AccountSuspended'] as $name) {
     $parts = explode('\\', 'App\\Jobs\\'.$name);
     $short = array_pop($parts);

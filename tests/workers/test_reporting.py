@@ -267,12 +267,12 @@ def test_failed_batches_show_their_traceback(desk: Desk) -> None:
 
 
 def test_the_worker_page_shows_what_the_reader_does(desk: Desk) -> None:
-    def streams() -> dict[str, Any] | None:
+    def reader() -> dict[str, Any] | None:
         workers = desk.ask("/api/workers?refresh=1")[1]
-        found = [one.get("stats", {}).get("streams") for one in workers.values()]
+        found = [one.get("stats", {}).get("reader") for one in workers.values()]
         return next((one for one in found if one), None)
 
-    shown = eventually(streams, 20)
+    shown = eventually(reader, 20)
     assert shown is not None
     assert shown["lag"] == 42
 

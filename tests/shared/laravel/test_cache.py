@@ -217,10 +217,10 @@ def test_a_counter_in_a_file_keeps_its_end(tmp_path: Path) -> None:
 @database
 def test_a_row_that_is_no_value_counts_from_one(laravel: LaravelWorld) -> None:
     with closing(connect(laravel.settings.mysql)) as connection:
-        cache = DatabaseCache(partial(transaction, connection), laravel.laravel_schema, ["cache"])
+        cache = DatabaseCache(partial(transaction, connection), laravel.schema, ["cache"])
         with transaction(laravel.connection) as cursor:
             cursor.execute(
-                f"INSERT INTO `{laravel.laravel_schema}`.cache VALUES"  # noqa: S608 - our own name
+                f"INSERT INTO `{laravel.schema}`.cache VALUES"  # noqa: S608 - our own name
                 " ('cachekey', 'garbage', UNIX_TIMESTAMP() + 60), ('cacheold', 'i:5;', 1)"
             )
         assert cache.read(["key", "old"]) == [b"garbage", None]

@@ -102,14 +102,14 @@ PLACES = ("failed_jobs", "failed_jobs_new", "failed_jobs_old", "file")
 def database_jobs(
     world: LaravelWorld, connection: Any, table: str, zone: ZoneInfo = UTC_ZONE
 ) -> DatabaseFailedJobs:
-    return DatabaseFailedJobs(partial(transaction, connection), world.laravel_schema, table, zone)
+    return DatabaseFailedJobs(partial(transaction, connection), world.schema, table, zone)
 
 
 @pytest.fixture
 def tables(laravel: LaravelWorld) -> Iterator[Any]:
     """The administrator's connection, with tables of other versions beside the usual one."""
     cursor = laravel.connection.cursor()
-    schema = laravel.laravel_schema
+    schema = laravel.schema
     for name, statement in TABLES.items():
         cursor.execute(f"DROP TABLE IF EXISTS `{schema}`.{name}")
         cursor.execute(statement.replace(f"TABLE {name}", f"TABLE `{schema}`.{name}"))

@@ -1,0 +1,24 @@
+"""`fleet` as an operator types it, as the role `cli`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.runtime_world import PARTITIONS
+from workers import cli, laravel_cli
+
+Fleet = Callable[..., Result]
+
+
+@pytest.fixture
+def fleet(environ_for: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> Fleet:
+    """Runs one command line; its settings come from the environment, as always."""
+    more = {"APP_NAME": "Desk", "FLEET_PARTITIONS": str(PARTITIONS)}
+    for name, value in environ_for("cli", **more).items():
+        monkeypatch.setenv(name, value)
+    for console in (cli.console, laravel_cli.console):
+        monkeypatch.setattr(console, "width", 300)
+    return lambda *words, given=None: CliRunner().invoke(cli.fleet, words, input=given)
