@@ -31,7 +31,6 @@ config([
 ]);
 use Illuminate\\Support\\Facades\\Cache;
 use Illuminate\\Support\\Facades\\Artisan;
-function say($what) { echo json_encode($what), "\\n"; }
 """
 
 

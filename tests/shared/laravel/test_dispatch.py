@@ -30,7 +30,6 @@ OUT = "out"
 # The classes that PHP runs, and one turn of its worker; each says what it was given.
 CLASSES = r"""
 use Illuminate\Support\Facades\Artisan;
-function say($what) { echo json_encode($what), "\n"; }
 class Plain implements Illuminate\Contracts\Queue\ShouldQueue {
     use Illuminate\Bus\Queueable, Illuminate\Queue\InteractsWithQueue;
     public $name; public int $count = 3; public ?array $more = ['default'];

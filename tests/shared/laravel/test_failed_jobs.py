@@ -62,7 +62,6 @@ config(['app.timezone' => $zone, 'queue.failed' => $driver === 'file'
     ? ['driver' => 'file', 'path' => "$folder/framework/cache/failed-jobs.json"]
     : ['driver' => $driver, 'database' => 'mysql', 'table' => $table]]);
 use Illuminate\\Support\\Facades\\Artisan;
-function say($what) { echo json_encode($what), "\\n"; }
 class Work {
     public function fire($job, $data) {
         say([$job->uuid(), $job->attempts(), $data]);
