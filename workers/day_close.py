@@ -1,8 +1,11 @@
-"""The end of a UTC day: Laravel is told once, when all that was sent before it is in the books."""
+"""The end of a UTC day: a row says that it is closed, once what was sent before it is booked.
+
+From then on whatever changes its figures restates them (see shared/mysql/book_daily.py). Laravel is
+told of the close once, in the same transaction.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,30 +20,46 @@ from workers import dispatches
 
 SQL = load(Path(__file__).with_name("day_close.sql"))
 
+PHP_INTEGERS_END = 2**63  # Laravel has no account beyond
+
 GRACE = timedelta(minutes=10)
 """Venues report a trade within seconds; a fill that is later than this restates the day."""
 
 
 def close_day(connection: Any, redis: Redis, settings: Settings, now: datetime) -> int:
-    """Dispatch DayClosed for the next day that is over; returns the jobs. Commits.
+    """Close the next day that is over; returns how many were. Commits.
 
-    The first call only remembers where days begin: what was before is no news.
+    The first call only remembers where days begin: what was before was never shown as closed.
     """
     cursor = connection.cursor()
     cursor.execute(SQL["last"])
     row = cursor.fetchone()
     over = last_day_over(now)
-    day = date.fromisoformat(row[0]) + timedelta(days=1) if row else over
-    sent: Sequence[str] = ()
+    closed = 0
     if row is None:
         cursor.execute(SQL["remember"], (over.isoformat(),))
-    elif day <= over and is_settled(cursor, redis, settings.prefix, end_of(day)):
-        cursor.execute(SQL["accounts"], (day,))
-        accounts = [account for (account,) in cursor.fetchall()]
-        sent = dispatches.day_closed(connection, settings, day, accounts)
-        cursor.execute(SQL["remember"], (day.isoformat(),))
+    else:
+        day = date.fromisoformat(row[0]) + timedelta(days=1)
+        if day <= over and is_settled(cursor, redis, settings.prefix, end_of(day)):
+            closed = _close(connection, settings, day)
     connection.commit()
-    return len(sent)
+    return closed
+
+
+def _close(connection: Any, settings: Settings, day: date) -> int:
+    """The lock lets every batch end that has asked which days are closed, and others wait."""
+    cursor = connection.cursor()
+    cursor.execute(SQL["lock"])
+    (through,) = cursor.fetchone()
+    if date.fromisoformat(through) >= day:
+        return 0  # by a twin of this task
+    cursor.execute(SQL["accounts"], (day,))
+    accounts = [account for (account,) in cursor.fetchall()]
+    cursor.execute(SQL["close"], (day, int(GRACE.total_seconds()), len(accounts)))
+    cursor.execute(SQL["remember"], (day.isoformat(),))
+    for_laravel = [account for account in accounts if account < PHP_INTEGERS_END]
+    dispatches.day_closed(connection, settings, day, for_laravel)
+    return 1
 
 
 def last_day_over(now: datetime) -> date:

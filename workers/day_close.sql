@@ -1,9 +1,15 @@
 -- name: last
-SELECT value FROM fleet_settings WHERE name = 'day_closed' FOR UPDATE
+SELECT value FROM fleet_settings WHERE name = 'closed_through'
+
+-- name: lock
+SELECT value FROM fleet_settings WHERE name = 'closed_through' FOR UPDATE
 
 -- name: remember
-INSERT INTO fleet_settings (name, value) VALUES ('day_closed', %s)
+INSERT INTO fleet_settings (name, value) VALUES ('closed_through', %s)
 ON DUPLICATE KEY UPDATE value = VALUES(value), updated_at = UTC_TIMESTAMP(6)
+
+-- name: close
+INSERT INTO fleet_closed_days (day, grace_seconds, accounts) VALUES (%s, %s, %s)
 
 -- name: offsets
 SELECT stream, partition_no, last_id FROM fleet_offsets
@@ -17,7 +23,4 @@ SELECT EXISTS (SELECT 1 FROM fleet_outbox WHERE state < 2 AND created_at < %s)
 SELECT EXISTS (SELECT 1 FROM fleet_positions WHERE restating_from_ms < %s)
 
 -- name: accounts
--- PHP has no integers beyond 2^63 - 1, so Laravel has no such account.
-SELECT DISTINCT account_id FROM fleet_pnl_daily
-WHERE day = %s AND account_id < 9223372036854775808
-ORDER BY account_id
+SELECT DISTINCT account_id FROM fleet_pnl_daily WHERE day = %s ORDER BY account_id

@@ -58,10 +58,26 @@ _LEDGER: Mapping[str, str] = {
     "fleet_signals": _WRITE,
     "fleet_breaks": _WRITE,
     "fleet_parked": _WRITE,
+    "fleet_position_entries": _WRITE,
+    "fleet_observed_positions": _WRITE,
+    "fleet_observed_balances": _WRITE,
+    "fleet_prices": _WRITE,
+    "fleet_restatements": _WRITE,
+}
+# What is made of the ledger: by scheduled tasks, operator jobs and the command line.
+_DERIVED: Mapping[str, str] = {
+    "fleet_pnl_attribution": _FULL,
+    "fleet_rounding": _FULL,
+    "fleet_equity": _FULL,
+    "fleet_closed_days": _ADD,
+    "fleet_account_owners": _FULL,
+    "fleet_instruments": _FULL,
+    "fleet_position_modes": _FULL,
 }
 _LARAVEL = ("fleet_requests", "fleet_quarantine", "fleet_dispatches")
 _ALL_TABLES = (
-    *_LEDGER, "fleet_offsets", "fleet_outbox", "fleet_settings", VERSION_TABLE, *_LARAVEL,
+    *_LEDGER, *_DERIVED, "fleet_offsets", "fleet_outbox", "fleet_settings", VERSION_TABLE,
+    *_LARAVEL,
 )  # fmt: skip
 _VIEWS = ("fleet_account_sources", "fleet_pnl_by_user")
 
@@ -85,14 +101,12 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     },
     "jobs": {
         **_EVERYBODY,
+        **_LEDGER,
+        **_DERIVED,
         "fleet_settings": _WRITE,  # the last day closed
-        "fleet_pnl_daily": _READ,
-        "fleet_account_state": _WRITE,
         "fleet_offsets": _READ,
         "fleet_outbox": "SELECT, INSERT, DELETE",  # syncs record, retention prunes
         "fleet_account_sources": _READ,
-        "fleet_positions": _READ,
-        "fleet_breaks": _WRITE,
         "fleet_requests": "SELECT, DELETE",
         "fleet_dispatches": "SELECT, INSERT, DELETE",
     },
@@ -104,6 +118,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "rq": {
         **_EVERYBODY,
         **_LEDGER,
+        **_DERIVED,
         "fleet_settings": _WRITE,
         "fleet_offsets": _WRITE,
         "fleet_outbox": "SELECT, INSERT, UPDATE",
@@ -124,6 +139,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "cli": {
         **dict.fromkeys((*_ALL_TABLES, *_VIEWS), _READ),
         **_LEDGER,
+        **_DERIVED,
         "fleet_offsets": _WRITE,
         "fleet_outbox": "SELECT, INSERT, UPDATE",
         "fleet_settings": _WRITE,

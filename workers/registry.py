@@ -8,11 +8,14 @@ from typing import Any, NamedTuple
 from shared.streams.decode import Upcast
 from shared.streams.event import Event
 from workers.events import (
+    balance_observed,
     cash_moved,
     order_canceled,
     order_filled,
     order_placed,
     order_rejected,
+    position_observed,
+    position_opened,
     signal_received,
 )
 
@@ -47,6 +50,9 @@ EVENTS: Mapping[str, EventType] = {
         ("order.canceled.1", "orders", order_canceled),
         ("order.rejected.1", "orders", order_rejected),
         ("cash.moved.1", "orders", cash_moved),
+        ("position.opened.1", "orders", position_opened),
+        ("position.observed.1", "orders", position_observed),
+        ("balance.observed.1", "orders", balance_observed),
         ("signal.received.1", "signals", signal_received),
     )
 }

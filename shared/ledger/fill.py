@@ -17,8 +17,8 @@ from shared.ledger.money import LEDGER, ONE, plain, quantize
 
 
 class UnsupportedProduct(ValueError):  # noqa: N818 - named for what it is
-    """The ledger has no rule for this product yet. The decoder parks such events before they come
-    here.
+    """The ledger has no rule for this product (options). The decoder parks such events before they
+    come here.
     """
 
 
@@ -62,7 +62,7 @@ class FillReport(NamedTuple):
 class Fill(NamedTuple):
     """One fill, merged; the fields are the columns of fleet_fills in the order we write them.
 
-    `value` = qty * price * contract_size, positive, quantized once. `fee` None: not known yet.
+    `value`: see `value_of`. `fee` None: not known yet.
     """
 
     account_id: int
@@ -135,8 +135,7 @@ def merge(reports: Collection[FillReport]) -> tuple[Fill, dict[str, list[str]]]:
     """The fill that a set of reports of one identity tells, and its conflicts.
 
     Per field the first known value wins, in the order: higher revision, then smaller canonical
-    content. Conflicts: field -> sorted texts of the unequal values. Raises AmountOverflow,
-    UnsupportedProduct.
+    content. Conflicts: field -> sorted texts of the unequal values. Raises AmountOverflow.
     """
     distinct = {report.report_hash: report for report in reports}
     if len(distinct) == 1:
@@ -167,9 +166,11 @@ def _filled(report: FillReport, reports: int) -> Fill:
 
 
 def value_of(product: str, qty: Decimal, price: Decimal, contract_size: Decimal) -> Decimal:
-    """Value in the settle asset, positive, quantized once."""
-    if product == "inverse":  # qty * contract_size / price comes here, with its own fold rule
-        raise UnsupportedProduct("inverse contracts are not supported yet")
+    """Value in the settle asset, positive, quantized once: of an inverse contract (coin-margined,
+    quoted in the other asset) it is qty * contract_size / price.
+    """
+    if product == "inverse":
+        return quantize(LEDGER.divide(LEDGER.multiply(qty, contract_size), price))
     return quantize(LEDGER.multiply(LEDGER.multiply(qty, price), contract_size))
 
 

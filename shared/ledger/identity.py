@@ -24,6 +24,16 @@ def position_identity(account_id: int, product: str, instrument: str, position_s
     return _text("position", account_id, product, instrument, position_side)
 
 
+def entry_identity(*key: str | int) -> str:
+    """key: account_id, product, instrument, position_side, kind, ref."""
+    return _text("entry", *key)
+
+
+def observed_identity(*key: str | int) -> str:
+    """key: of a position or a balance, and the watermark."""
+    return _text("observed", *key)
+
+
 def report_hash(data: str) -> bytes:
     """BLAKE2b-128 of the verbatim JSON: 16 bytes."""
     return blake2b(data.encode(), digest_size=16).digest()

@@ -5,12 +5,14 @@ leaves the remainder in the position (residual-carrying), so that whenever a pos
 sum of its realized P&L is exactly minus the sum of the values traded.
 
 A hedge-mode book is folded like a netting one: `position_side` is part of the key, a `short` book
-is opened by its first sell. Inverse contracts are refused; their rule is r = V + C_out, E = Q*m/C.
+is opened by its first sell. With V the value of a fill, C_out the cost that leaves and m the size
+of a contract: linear r = -V - C_out, entry = C / (Q*m); inverse (coin-margined) r = V + C_out,
+entry = Q*m / C, the harmonic average.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -28,10 +30,11 @@ class State(NamedTuple):
 
 
 FLAT = State(ZERO, ZERO, ZERO)
+FILL_SIDES = frozenset({"buy", "sell"})
 
 
 class Traded(Placed, Protocol):
-    """What the fold reads of a fill."""
+    """What the fold reads of a fill, or of an entry: `side` is then its kind, `value` its cost."""
 
     @property
     def venue(self) -> str: ...
@@ -75,6 +78,14 @@ class Day(NamedTuple, Generic[F]):
     last: F
 
 
+class Leg(NamedTuple, Generic[F]):
+    """What one fill did: the state after it, and the P&L it realized, in the settle asset."""
+
+    fill: F
+    state: State
+    realized: Decimal
+
+
 class Fold(NamedTuple):
     state: State
     realized: Decimal
@@ -98,9 +109,7 @@ def fold_days(state: State, fills: Iterable[F], product: str) -> Iterator[Day[F]
     """Folds lazily and yields every day once it is complete, so that memory stays flat and the
     reader may stop between two days. Raises AmountOverflow, UnsupportedProduct.
     """
-    step = _STEPS.get(product)
-    if step is None:
-        raise UnsupportedProduct(f"no fold for product {product!r}; known: {', '.join(_STEPS)}")
+    step = _step_of(product)
     today: int | None = None
     rows: dict[str, DayRow] = {}
     last: F | None = None
@@ -112,28 +121,51 @@ def fold_days(state: State, fills: Iterable[F], product: str) -> Iterator[Day[F]
             today, rows = day, {}
         state, realized = step(state, fill)
         asset = fill.settle_asset
+        count = 1 if fill.side in FILL_SIDES else 0
         before = rows.get(asset)
         if before is None:
-            rows[asset] = DayRow(asset, state, realized, 1, fill.contract_size)
+            rows[asset] = DayRow(asset, state, realized, count, fill.contract_size)
         else:
             total = LEDGER.add(before.realized, realized)
-            rows[asset] = DayRow(asset, state, total, before.fills + 1, fill.contract_size)
+            rows[asset] = DayRow(asset, state, total, before.fills + count, fill.contract_size)
         last = fill
     if today is not None and last is not None:
         yield Day(today, rows, state, last)
 
 
-def average_entry(state: State, contract_size: Decimal) -> Decimal | None:
-    """Quantity-weighted entry price, 18 decimals; None when flat."""
+def legs(state: State, fills: Iterable[F], product: str) -> Iterator[Leg[F]]:
+    """Fill by fill: for whoever needs to know which one realized what. Raises as fold_days."""
+    step = _step_of(product)
+    for fill in fills:
+        state, realized = step(state, fill)
+        yield Leg(fill, state, realized)
+
+
+def _step_of(product: str) -> Callable[[State, Traded], tuple[State, Decimal]]:
+    step = _STEPS.get(product)
+    if step is None:
+        raise UnsupportedProduct(f"no fold for product {product!r}; known: {', '.join(_STEPS)}")
+    return step
+
+
+def average_entry(product: str, state: State, contract_size: Decimal) -> Decimal | None:
+    """Entry price by quantity, 18 decimals; None when flat, and for an inverse position whose
+    value is below 18 decimals.
+    """
     if not state.qty:
         return None
-    return quantize(LEDGER.divide(state.cost, LEDGER.multiply(state.qty, contract_size)))
+    size = LEDGER.multiply(state.qty, contract_size)
+    if product != "inverse":
+        return quantize(LEDGER.divide(state.cost, size))
+    return quantize(LEDGER.divide(size, state.cost)) if state.cost else None
 
 
 def _linear(state: State, fill: Traded) -> tuple[State, Decimal]:
     qty, value = fill.qty, fill.value
     if fill.side == "sell":
         qty, value = qty.copy_negate(), value.copy_negate()
+    elif fill.side != "buy":
+        return _entered(state, fill), ZERO
     held = state.qty
     after = checked(LEDGER.add(held, qty))
     if not held or held.is_signed() == qty.is_signed():
@@ -150,6 +182,12 @@ def _linear(state: State, fill: Traded) -> tuple[State, Decimal]:
     return State(after, cost, ZERO), checked(realized)
 
 
+def _inverse(state: State, fill: Traded) -> tuple[State, Decimal]:
+    """As linear, but a falling value in coins is what a long gains."""
+    after, realized = _linear(state, fill)
+    return after, LEDGER.minus(realized)
+
+
 def _spot(state: State, fill: Traded) -> tuple[State, Decimal]:
     """Quantity moves net of a fee in the base asset, the cost stays (trading rule: a base fee
     reduces the holding). What is sold beyond the holding has no known basis and no realized P&L.
@@ -163,6 +201,8 @@ def _spot(state: State, fill: Traded) -> tuple[State, Decimal]:
             return State(after, cost, unknown), ZERO
         # the fee took everything: what was paid is lost, what is missing had no known basis
         return State(ZERO, ZERO, checked(LEDGER.subtract(unknown, after))), LEDGER.minus(cost)
+    if fill.side != "sell":
+        return _entered(state, fill), ZERO
     leaving = LEDGER.add(fill.qty, fee)
     after = checked(LEDGER.subtract(held, leaving))
     if leaving <= ZERO:  # a rebate larger than the sale
@@ -174,6 +214,23 @@ def _spot(state: State, fill: Traded) -> tuple[State, Decimal]:
     known = fill.value if not after else _share(fill.value, held, leaving)
     realized = checked(LEDGER.subtract(known, cost))
     return State(ZERO, ZERO, checked(LEDGER.subtract(unknown, after))), realized
+
+
+def _entered(state: State, entry: Traded) -> State:
+    """The state after an entry (see shared/ledger/entries.py). A withdrawal takes what has a known
+    basis first, as a sale does.
+    """
+    held, cost, unknown = state
+    if entry.side == "open":
+        return State(entry.qty, entry.value, ZERO)
+    if entry.side == "in":
+        return State(
+            checked(LEDGER.add(held, entry.qty)), checked(LEDGER.add(cost, entry.value)), unknown
+        )
+    if entry.qty >= held:
+        return State(ZERO, ZERO, unknown)
+    cost_out = _share(cost, entry.qty, held)
+    return State(LEDGER.subtract(held, entry.qty), LEDGER.subtract(cost, cost_out), unknown)
 
 
 def base_fee(fill: Traded) -> Decimal | None:
@@ -188,7 +245,7 @@ def _share(amount: Decimal, part: Decimal, whole: Decimal) -> Decimal:
     return quantize(LEDGER.divide(LEDGER.multiply(amount, part), whole))
 
 
-_STEPS = {"linear": _linear, "spot": _spot}
+_STEPS = {"linear": _linear, "inverse": _inverse, "spot": _spot}
 
 
 def due(restating_fills: int, fills_to_fold: int, *, idle: bool) -> bool:

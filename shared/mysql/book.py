@@ -7,17 +7,21 @@ batch may come late, twice or shuffled: the rows end up as after the ordered sin
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from shared.ledger.cash import CashEntry
+from shared.ledger.entries import PositionEntry
 from shared.ledger.fill import FillReport
-from shared.ledger.identity import cash_identity, fill_identity
+from shared.ledger.identity import cash_identity, entry_identity, fill_identity
+from shared.ledger.observed import ObservedBalance, ObservedPosition
 from shared.ledger.orders import OrderReport
 from shared.ledger.signals import SignalReport
-from shared.mysql import book_entries, book_fills, book_folds, book_orders
-from shared.mysql.book_daily import Daily
+from shared.mysql import book_entries, book_fills, book_folds, book_observed, book_orders
+from shared.mysql.book_daily import AccountInstrument, Closed, Daily
 from shared.mysql.book_rows import Rows
 from shared.queries import load
 
@@ -40,6 +44,7 @@ class Book:
         self._rows = Rows(connection)
         self._inline_fills = inline_refold_fills
         self._incomplete: dict[int, bool] = {}  # of the accounts locked so far
+        self._closed = Closed()
 
     def lock_accounts(self, account_ids: Iterable[int]) -> None:
         """Locks the accounts' rows, in order of id, and creates the missing ones. Name all
@@ -58,9 +63,9 @@ class Book:
     def record_fills(self, reports: Sequence[FillReport]) -> None:
         """Fills, their positions, days, daily P&L and orders. Two reports of one fill merge."""
         self.lock_accounts(report.account_id for report in reports)
-        daily = Daily()
+        daily = Daily(partial(_fills_of, reports))
         orders = book_fills.record_fills(self._rows, daily, reports, self._inline_fills)
-        daily.flush(self._rows)
+        daily.flush(self._rows, self._closed)
         book_orders.record_orders(self._rows, orders)
         self._supersede((report.account_id, fill_identity(*report[:5])) for report in reports)
         self._rows.flush()
@@ -68,10 +73,30 @@ class Book:
     def record_cash(self, entries: Sequence[CashEntry]) -> None:
         """Cash entries and their share of daily P&L."""
         self.lock_accounts(entry.account_id for entry in entries)
-        daily = Daily()
+        daily = Daily(partial(_cash_of, entries))
         book_entries.record_cash(self._rows, daily, entries)
-        daily.flush(self._rows)
+        daily.flush(self._rows, self._closed)
         self._supersede((entry.account_id, cash_identity(*entry[:5])) for entry in entries)
+        self._rows.flush()
+
+    def record_position_entries(self, entries: Sequence[PositionEntry]) -> None:
+        """Openings and moves of a spot holding: the positions are folded again from there on."""
+        self.lock_accounts(entry.account_id for entry in entries)
+        daily = Daily(partial(_entries_of, entries))
+        changed = book_entries.record_position_entries(self._rows, entries)
+        book_folds.settle_entries(self._rows, daily, changed, self._inline_fills)
+        daily.flush(self._rows, self._closed)
+        self._rows.flush()
+
+    def record_observed_positions(self, reports: Sequence[ObservedPosition]) -> None:
+        """What exchanges say is held; compared with the books by `fleet reconcile`."""
+        self.lock_accounts(report.account_id for report in reports)
+        book_observed.record_observed_positions(self._rows, reports)
+        self._rows.flush()
+
+    def record_observed_balances(self, reports: Sequence[ObservedBalance]) -> None:
+        self.lock_accounts(report.account_id for report in reports)
+        book_observed.record_observed_balances(self._rows, reports)
         self._rows.flush()
 
     def record_orders(self, reports: Sequence[OrderReport]) -> None:
@@ -101,10 +126,10 @@ class Book:
         accounts = sorted({(key[0],) for key in keys})
         free = dict(self._rows.read(SQL["lock_free_accounts"], accounts))
         self._incomplete.update((account_id, bool(flag)) for account_id, flag in free.items())
-        daily = Daily()
+        daily = Daily(lambda key: [json.dumps(["refold", *key])])
         mine = [key for key in keys if key[0] in free]
         more = book_folds.restate(self._rows, daily, mine, limit_fills)
-        daily.flush(self._rows)
+        daily.flush(self._rows, self._closed)
         self._rows.flush()
         return more or (bool(mine) and len(keys) == book_folds.RESTATING_AT_ONCE)
 
@@ -130,3 +155,18 @@ class Book:
                 identities.setdefault(account_id, set()).add(identity)
         if identities:
             self.superseded(identities)
+
+
+def _fills_of(reports: Iterable[FillReport], key: AccountInstrument) -> list[str]:
+    return sorted({fill_identity(*report[:5]) for report in reports if report[:3] == key})
+
+
+def _cash_of(entries: Iterable[CashEntry], key: AccountInstrument) -> list[str]:
+    return sorted(
+        {cash_identity(*one[:5]) for one in entries
+         if (one.account_id, one.product, one.instrument) == key}
+    )  # fmt: skip
+
+
+def _entries_of(entries: Iterable[PositionEntry], key: AccountInstrument) -> list[str]:
+    return sorted({entry_identity(*one.key) for one in entries if one[:3] == key})

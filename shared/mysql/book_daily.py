@@ -1,15 +1,19 @@
 """Daily P&L as exact differences: what a batch adds to each row, and the rows that may be gone
-after it.
+after it. What changes a closed day leaves the figures that stood there as a restatement.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Sequence
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from shared.ledger.cash import DAILY_COLUMN, CashEntry
-from shared.ledger.days import day_of, day_text
+from shared.ledger.days import day_number, day_of, day_text
 from shared.ledger.fill import Fill
 from shared.ledger.money import LEDGER, ZERO
 from shared.mysql.book_rows import Rows
@@ -20,13 +24,48 @@ SQL = load(Path(__file__).with_name("book_daily.sql"))
 # Account, product, instrument, day, asset.
 DailyKey = tuple[int, str, str, int, str]
 _REALIZED, _FEES, _FUNDING, _OTHER, _FILLS, _ENTRIES = range(6)
+CAUSES_KEPT = 20
 _COLUMNS = {"funding": _FUNDING, "other": _OTHER}
 
 
-class Daily:
-    """Collects the differences of one batch; `flush` writes them."""
+AccountInstrument = tuple[int, str, str]  # with the product between
+# Identities of what came.
+Causes = Callable[[AccountInstrument], list[str]]
+
+
+class Closed:
+    """The last closed day, as this transaction sees it. Once asked, no day closes before it ends:
+    a change is either in the figures of the close, or restates them.
+    """
 
     def __init__(self) -> None:
+        self._through: int | None = None
+        self._batch: str | None = None
+
+    def through(self, rows: Rows) -> int:
+        """Its number; below every day while none is closed."""
+        if self._through is None:
+            found = rows.run(SQL["closed_through"])
+            text = found[0][0] if found else ""
+            self._through = day_number(date.fromisoformat(text)) if text else -1
+        return self._through
+
+    @property
+    def batch(self) -> str:
+        """What the restatements of this transaction have in common."""
+        if self._batch is None:
+            self._batch = uuid4().hex
+        return self._batch
+
+
+class Daily:
+    """Collects the differences of one batch; `flush` writes them.
+
+    causes: what of the batch concerns an account's instrument; asked for restated days only.
+    """
+
+    def __init__(self, causes: Causes) -> None:
+        self._causes = causes
         self._changes: dict[DailyKey, list[Any]] = {}
         self._emptied: set[DailyKey] = set()
 
@@ -60,12 +99,34 @@ class Daily:
         if may_empty:
             self._emptied.add(key)
 
-    def flush(self, rows: Rows) -> None:
+    def flush(self, rows: Rows, closed: Closed) -> None:
         changes = sorted((key, row) for key, row in self._changes.items() if any(row))
+        if changes:
+            self._restate(rows, closed, changes)
         rows.write(SQL["add"], ((*k[:3], day_text(k[3]), k[4], *row) for k, row in changes))
         emptied = [(*k[:3], day_text(k[3]), k[4]) for k in sorted(self._emptied)]
         rows.change(SQL["remove_empty"], emptied)
         self._changes, self._emptied = {}, set()
+
+    def _restate(
+        self, rows: Rows, closed: Closed, changes: Sequence[tuple[DailyKey, list[Any]]]
+    ) -> None:
+        through = closed.through(rows)
+        keys = [key for key, row in changes if key[3] <= through and any(row[:_ENTRIES])]
+        if not keys:
+            return
+        texts = [(*key[:3], day_text(key[3]), key[4]) for key in keys]
+        stood = {row[:5]: row[5:] for row in rows.read(SQL["figures"], texts)}
+        for key, text in zip(keys, texts, strict=True):
+            figures = stood.get(text, (0, ZERO, ZERO, ZERO, ZERO, 0))
+            rows.write(SQL["restate"], [(closed.batch, *text, *figures, self._cause(key))])
+
+    def _cause(self, key: DailyKey) -> str:
+        found = self._causes(key[:3])
+        told: dict[str, Any] = {"identities": found[:CAUSES_KEPT]}
+        if len(found) > CAUSES_KEPT:
+            told["more"] = len(found) - CAUSES_KEPT
+        return json.dumps(told, ensure_ascii=False, separators=(",", ":"))
 
     def _amount(self, key: DailyKey, column: int, amount: Decimal, sign: int) -> None:
         row = self._row(key)

@@ -1,5 +1,19 @@
 -- Exact differences: the server adds DECIMALs, and refuses (1264) what does not fit.
 
+-- name: closed_through
+-- The lock lets other batches in, and a close wait.
+SELECT value FROM fleet_settings WHERE name = 'closed_through' LOCK IN SHARE MODE;
+
+-- name: figures
+SELECT account_id, product, instrument, CAST(day AS CHAR), asset, version, realized, fees, funding, other, fills
+FROM fleet_pnl_daily FORCE INDEX (PRIMARY)
+WHERE (account_id, product, instrument, day, asset) IN ({rows});
+
+-- name: restate
+INSERT INTO fleet_restatements
+  (batch, account_id, product, instrument, day, asset, version, realized, fees, funding, other, fills, cause)
+VALUES {rows};
+
 -- name: add
 INSERT INTO fleet_pnl_daily
   (account_id, product, instrument, day, asset, realized, fees, funding, other, fills, entries)
@@ -11,6 +25,7 @@ ON DUPLICATE KEY UPDATE
   other = other + VALUES(other),
   fills = fills + VALUES(fills),
   entries = entries + VALUES(entries),
+  attribution_due = 1,
   version = version + 1;
 
 -- name: remove_empty

@@ -1,4 +1,4 @@
-"""Cash entries and signals: one row per identity, the smallest report stands."""
+"""Cash, position entries and signals: one row per identity, the smallest report stands."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 
 from shared.ledger.cash import CashEntry, cash_rank, conflicts, union
 from shared.ledger.days import time_text
-from shared.ledger.identity import cash_identity, signal_identity
+from shared.ledger.entries import PositionEntry, entry_conflicts, entry_rank
+from shared.ledger.identity import cash_identity, entry_identity, signal_identity
+from shared.ledger.observed import ObservedBalance, ObservedPosition
 from shared.ledger.signals import SignalReport, signal_conflicts, signal_rank
 from shared.mysql.book_breaks import BreakKey, Details, open_breaks
 from shared.mysql.book_daily import Daily
@@ -17,12 +19,12 @@ from shared.queries import load
 
 SQL = load(Path(__file__).with_name("book_entries.sql"))
 
-E = TypeVar("E", CashEntry, SignalReport)
+E = TypeVar("E", CashEntry, PositionEntry, SignalReport, ObservedPosition, ObservedBalance)
 
 
 def record_cash(rows: Rows, daily: Daily, entries: Sequence[CashEntry]) -> None:
-    stored = (CashEntry._make(row) for row in rows.read(SQL["read_cash"], _keys(entries, 5)))
-    changed, breaks = _stand(stored, entries, 5, cash_rank, conflicts)
+    stored = (CashEntry._make(row) for row in rows.read(SQL["read_cash"], keys_of(entries, 5)))
+    changed, breaks = stand(stored, entries, 5, cash_rank, conflicts)
     for before, entry in changed:
         if before is not None:
             daily.cash(before, -1)
@@ -34,9 +36,26 @@ def record_cash(rows: Rows, daily: Daily, entries: Sequence[CashEntry]) -> None:
     open_breaks(rows, "cash_conflict", named)
 
 
+def record_position_entries(
+    rows: Rows, entries: Sequence[PositionEntry]
+) -> list[tuple[PositionEntry | None, PositionEntry]]:
+    """Writes them; returns those that changed, each beside the one that it replaced."""
+    found = rows.read(SQL["read_position_entries"], keys_of(entries, 6))
+    stored = (PositionEntry._make(row) for row in found)
+    changed, breaks = stand(stored, entries, 6, entry_rank, entry_conflicts)
+    write = ((*entry, time_text(entry.at_ms)) for _, entry in changed)
+    rows.write(SQL["write_position_entries"], write)
+    named: dict[BreakKey, Details] = {
+        (entry.account_id, entry_identity(*entry.key)): details for entry, details in breaks
+    }
+    open_breaks(rows, "entry_conflict", named)
+    return changed
+
+
 def record_signals(rows: Rows, signals: Sequence[SignalReport]) -> None:
-    stored = (SignalReport._make(row) for row in rows.read(SQL["read_signals"], _keys(signals, 4)))
-    changed, breaks = _stand(stored, signals, 4, signal_rank, signal_conflicts)
+    found = rows.read(SQL["read_signals"], keys_of(signals, 4))
+    stored = (SignalReport._make(row) for row in found)
+    changed, breaks = stand(stored, signals, 4, signal_rank, signal_conflicts)
     write = ((*signal, time_text(signal.received_at_ms)) for _, signal in changed)
     rows.write(SQL["write_signals"], write)
     named: dict[BreakKey, Details] = {
@@ -45,11 +64,12 @@ def record_signals(rows: Rows, signals: Sequence[SignalReport]) -> None:
     open_breaks(rows, "signal_conflict", named)
 
 
-def _keys(entries: Iterable[tuple[Any, ...]], width: int) -> list[tuple[Any, ...]]:
+def keys_of(entries: Iterable[tuple[Any, ...]], width: int) -> list[tuple[Any, ...]]:
+    """Their identities: the first fields, sorted, each once."""
     return sorted({entry[:width] for entry in entries})
 
 
-def _stand(
+def stand(
     stored: Iterable[E],
     entries: Sequence[E],
     width: int,

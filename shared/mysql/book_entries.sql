@@ -13,6 +13,22 @@ ON DUPLICATE KEY UPDATE
   product = VALUES(product), venue = VALUES(venue), amount = VALUES(amount), kind = VALUES(kind),
   at_ms = VALUES(at_ms), report_hash = VALUES(report_hash), data = VALUES(data), at = VALUES(at);
 
+-- name: read_position_entries
+SELECT account_id, product, instrument, position_side, kind, ref, venue, at_ms, qty, cost, contract_size,
+  settle_asset, report_hash, data
+FROM fleet_position_entries FORCE INDEX (PRIMARY)
+WHERE (account_id, product, instrument, position_side, kind, ref) IN ({rows});
+
+-- name: write_position_entries
+INSERT INTO fleet_position_entries
+  (account_id, product, instrument, position_side, kind, ref, venue, at_ms, qty, cost, contract_size,
+   settle_asset, report_hash, data, at)
+VALUES {rows}
+ON DUPLICATE KEY UPDATE
+  venue = VALUES(venue), at_ms = VALUES(at_ms), qty = VALUES(qty), cost = VALUES(cost),
+  contract_size = VALUES(contract_size), settle_asset = VALUES(settle_asset),
+  report_hash = VALUES(report_hash), data = VALUES(data), at = VALUES(at);
+
 -- name: read_signals
 SELECT source, channel_id, message_id, revision, received_at_ms, instrument, side, intent, stop, leverage,
   expires_at_ms, text, report_hash, data

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from shared.ledger.days import DAY_MS, day_of, day_text
+from shared.ledger.entries import PositionEntry
 from shared.ledger.identity import position_identity
 from shared.ledger.money import LEDGER, ZERO, AmountOverflow
 from shared.ledger.position import FLAT, Day, DayRow, State, due, fold_days
@@ -31,7 +32,7 @@ from shared.mysql.book_positions import (
     read_days,
     read_positions,
     remove_position,
-    write_positions,
+    write_refolded,
 )
 from shared.mysql.book_rows import Rows
 
@@ -94,7 +95,26 @@ def settle(rows: Rows, daily: Daily, late: Sequence[Late], inline_fills: int) ->
             refold(rows, daily, change, bounds)
         else:
             waiting.append(change)
-    write_positions(rows, (_waits(change) for change in sorted(waiting, key=lambda c: c.key)))
+    write_refolded(rows, (_waits(change) for change in sorted(waiting, key=lambda c: c.key)))
+
+
+def settle_entries(
+    rows: Rows,
+    daily: Daily,
+    changed: Iterable[tuple[PositionEntry | None, PositionEntry]],
+    inline_fills: int,
+) -> None:
+    """The same for entries: a position is folded again from the earliest that changed."""
+    times: dict[PositionKey, list[int]] = {}
+    for before, entry in changed:
+        at = [one.at_ms for one in (before, entry) if one is not None]
+        times.setdefault(entry[:4], []).extend(at)
+    positions = read_positions(rows, times)
+    late = [
+        Late(key, positions.get(key), min(at), max(at), len(at))
+        for key, at in sorted(times.items())
+    ]
+    settle(rows, daily, late, inline_fills)
 
 
 def _cost(rows: Rows, change: Late, inline_fills: int) -> int:
@@ -139,18 +159,18 @@ def refold(rows: Rows, daily: Daily, change: Late, bounds: Bounds) -> Refolded:
             realized=realized, fills=fills, restating_fills=waiting,
             restating_from_ms=result.next_day * DAY_MS,
         )  # fmt: skip
-        write_positions(rows, [begun])
+        write_refolded(rows, [begun])
     elif position is not None and result.settled:
         kept = position._replace(
             realized=realized, fills=fills, restating_from_ms=None, restating_fills=0
         )
-        write_positions(rows, [kept])
+        write_refolded(rows, [kept])
     else:
         last = result.last or newest_fill(rows, key)
         if last is None:
             remove_position(rows, key)
         else:
-            write_positions(rows, [position_at(key, last, result.state, realized, fills)])
+            write_refolded(rows, [position_at(key, last, result.state, realized, fills)])
     return result
 
 
@@ -278,6 +298,6 @@ def _set_aside(rows: Rows, position: Position, overflow: AmountOverflow) -> None
     """One position that no column can hold must not stop the others: it stays marked as waiting,
     with a break that says why, and is tried again when another of its fills is late or changes.
     """
-    write_positions(rows, [position._replace(restating_fills=0)])
+    write_refolded(rows, [position._replace(restating_fills=0)])
     identity = position_identity(*position.key)
     open_breaks(rows, "fold_overflow", {(position.key[0], identity): {"error": [str(overflow)]}})

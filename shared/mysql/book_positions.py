@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
+from heapq import merge
 from pathlib import Path
 from typing import NamedTuple
 
 from shared.ledger.days import day_number, day_text, time_text
+from shared.ledger.entries import PLACE
 from shared.ledger.fill import OrderKey, order_key
 from shared.ledger.position import DayRow, State, Traded, average_entry
 from shared.mysql.book_rows import Rows
@@ -38,7 +40,9 @@ class Position(NamedTuple):
 
 
 class FoldFill(NamedTuple):
-    """What a fold reads of a stored fill, in the order of the query."""
+    """What a fold reads of a stored fill, in the order of the query. Of an entry: `side` is its
+    kind, `value` its cost, `trade_id` its ref.
+    """
 
     executed_at_ms: int
     venue_seq: int
@@ -75,7 +79,13 @@ def read_positions(rows: Rows, keys: Iterable[PositionKey]) -> dict[PositionKey,
 
 
 def write_positions(rows: Rows, positions: Iterable[Position]) -> None:
+    """Positions that moved on by newer fills."""
     rows.write(SQL["write"], (_row(position) for position in positions))
+
+
+def write_refolded(rows: Rows, positions: Iterable[Position]) -> None:
+    """Positions where something older than their newest fill has changed, or waits to."""
+    rows.write(SQL["write_refolded"], (_row(position) for position in positions))
 
 
 def _row(position: Position) -> tuple[object, ...]:
@@ -84,8 +94,8 @@ def _row(position: Position) -> tuple[object, ...]:
     return (
         *position.key, position.venue, state.qty, state.cost, state.unknown_basis_qty,
         position.realized, position.settle_asset, position.contract_size, position.fills,
-        average_entry(state, position.contract_size), time_text(ms), ms, seq, trade_id.decode(),
-        side, position.restating_from_ms, position.restating_fills,
+        average_entry(position.key[1], state, position.contract_size), time_text(ms), ms, seq,
+        trade_id.decode(), side, position.restating_from_ms, position.restating_fills,
     )  # fmt: skip
 
 
@@ -144,8 +154,24 @@ def fills_from_day(rows: Rows, key: PositionKey, day: int) -> int:
 
 
 def fills_in_order(rows: Rows, key: PositionKey, from_ms: int) -> Iterator[FoldFill]:
-    """The position's fills from a time on, in their order, read in chunks by key."""
-    after: tuple[int, int, int, str, str] = (from_ms, -(2**63), 0, "", "")
+    """The position's fills and entries from a time on, in their order; fills in chunks by key."""
+    fills = _stored_fills(rows, key, (from_ms, -(2**63), 0, "", ""))
+    entries = sorted(_entries(rows, key, from_ms), key=order_key)
+    return merge(fills, entries, key=order_key) if entries else fills
+
+
+def _entries(rows: Rows, key: PositionKey, from_ms: int) -> list[FoldFill]:
+    """Few, so all at once."""
+    found = rows.run(SQL["entries"], (*key, from_ms))
+    return [
+        FoldFill(at_ms, PLACE[kind], ref, kind, venue, qty, cost, None, None, None, asset, size)
+        for kind, ref, venue, at_ms, qty, cost, size, asset in found
+    ]
+
+
+def _stored_fills(
+    rows: Rows, key: PositionKey, after: tuple[int, int, int, str, str]
+) -> Iterator[FoldFill]:
     while True:
         ms, seq, size, trade_id, side = after
         place = (ms, ms, ms, seq, seq, size, size, trade_id, trade_id, side)
@@ -161,5 +187,6 @@ def fills_in_order(rows: Rows, key: PositionKey, from_ms: int) -> Iterator[FoldF
 
 
 def newest_fill(rows: Rows, key: PositionKey) -> FoldFill | None:
-    found = rows.run(SQL["newest_fill"], key)
-    return FoldFill._make(found[0]) if found else None
+    """The last fill or entry of all."""
+    found = [FoldFill._make(row) for row in rows.run(SQL["newest_fill"], key)]
+    return max([*found, *_entries(rows, key, 0)], key=order_key, default=None)

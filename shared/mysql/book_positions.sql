@@ -20,6 +20,22 @@ ON DUPLICATE KEY UPDATE
   restating_from_ms = VALUES(restating_from_ms), restating_fills = VALUES(restating_fills),
   version = version + 1;
 
+-- name: write_refolded
+-- Assignments run from left to right: the version of the refold is the one that the row gets.
+INSERT INTO fleet_positions
+  (account_id, product, instrument, position_side, venue, qty, cost, unknown_basis_qty, realized,
+   settle_asset, contract_size, fills, avg_entry, last_fill_at, last_ms, last_seq, last_trade_id, last_side,
+   restating_from_ms, restating_fills)
+VALUES {rows}
+ON DUPLICATE KEY UPDATE
+  venue = VALUES(venue), qty = VALUES(qty), cost = VALUES(cost),
+  unknown_basis_qty = VALUES(unknown_basis_qty), realized = VALUES(realized),
+  settle_asset = VALUES(settle_asset), contract_size = VALUES(contract_size), fills = VALUES(fills),
+  avg_entry = VALUES(avg_entry), last_fill_at = VALUES(last_fill_at), last_ms = VALUES(last_ms),
+  last_seq = VALUES(last_seq), last_trade_id = VALUES(last_trade_id), last_side = VALUES(last_side),
+  restating_from_ms = VALUES(restating_from_ms), restating_fills = VALUES(restating_fills),
+  refolded_version = version + 1, version = version + 1;
+
 -- name: remove
 DELETE FROM fleet_positions
 WHERE account_id = %s AND product = %s AND instrument = %s AND position_side = %s;
@@ -83,6 +99,11 @@ WHERE account_id = %s AND product = %s AND instrument = %s AND position_side = %
           OR (trade_id = %s AND side > %s))))))))
 ORDER BY executed_at_ms, venue_seq, trade_id_bytes, trade_id, side
 LIMIT %s;
+
+-- name: entries
+SELECT kind, ref, venue, at_ms, qty, cost, contract_size, settle_asset
+FROM fleet_position_entries FORCE INDEX (fleet_position_entries_fold)
+WHERE account_id = %s AND product = %s AND instrument = %s AND position_side = %s AND at_ms >= %s;
 
 -- name: newest_fill
 SELECT executed_at_ms, venue_seq, trade_id, side, venue, qty, value, fee, fee_asset, base_asset,

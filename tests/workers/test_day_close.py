@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.mysql.book_daily import SQL as DAILY_SQL
 from shared.mysql.connection import connect
 from shared.mysql.offsets import SQL as OFFSETS_SQL
 from shared.settings import Settings
@@ -92,7 +94,7 @@ def days(world: World, settings_for: Callable[..., Settings]) -> Days:
 @pytest.mark.database
 def test_the_first_run_tells_nothing_of_days_before(days: Days) -> None:
     assert days.told() == []
-    assert days.world.one("SELECT value FROM fleet_settings WHERE name = 'day_closed'") == (
+    assert days.world.one("SELECT value FROM fleet_settings WHERE name = 'closed_through'") == (
         DAY - timedelta(days=1)
     ).isoformat()
 
@@ -106,6 +108,37 @@ def test_a_day_is_told_once_after_its_grace(days: Days) -> None:
 
 
 @pytest.mark.database
+def test_a_closed_day_is_a_row(days: Days) -> None:
+    days.close(MIDNIGHT + GRACE)
+    rows = days.world.rows("SELECT day, grace_seconds, accounts FROM fleet_closed_days")
+    assert rows == [(DAY, 600, 2)]
+
+
+@pytest.mark.database
+def test_two_tasks_at_once_close_a_day_once(days: Days) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        closed = list(pool.map(days.close, [MIDNIGHT + GRACE] * 2))
+    assert sorted(closed) == [0, 1]
+    assert days.told() == [("2026-03-01", [7, 8])]
+
+
+@pytest.mark.database
+def test_a_close_waits_for_a_batch_that_has_asked_which_days_are_closed(
+    days: Days, settings_for: Callable[..., Settings]
+) -> None:
+    """Its change is then in the figures of the close."""
+    batch = connect(settings_for("streams").mysql)
+    batch.cursor().execute(DAILY_SQL["closed_through"])
+    with ThreadPoolExecutor(1) as pool:
+        close = pool.submit(days.close, MIDNIGHT + GRACE)
+        with pytest.raises(TimeoutError):
+            close.result(0.5)
+        batch.commit()
+        assert close.result(10) == 1
+    batch.close()
+
+
+@pytest.mark.database
 def test_days_that_were_missed_are_told_one_after_the_other(days: Days) -> None:
     days.earned(9, day=DAY + timedelta(days=1))
     late = MIDNIGHT + timedelta(days=2)
@@ -116,7 +149,7 @@ def test_days_that_were_missed_are_told_one_after_the_other(days: Days) -> None:
 @pytest.mark.database
 def test_a_thousand_accounts_come_in_jobs_of_five_hundred(days: Days) -> None:
     days.earned(*range(100, 1101))
-    assert days.close(MIDNIGHT + GRACE) == 3
+    assert days.close(MIDNIGHT + GRACE) == 1
     told = days.told()
     assert [len(accounts) for _, accounts in told] == [500, 500, 3]
     assert sorted(n for _, accounts in told for n in accounts) == [7, 8, *range(100, 1101)]
@@ -178,8 +211,8 @@ def test_nothing_is_told_until_laravel_has_the_class(
     days = Days(world, settings_for("jobs"))
     days.close(MIDNIGHT - timedelta(hours=12))
     days.earned(7)
-    assert days.close(MIDNIGHT + GRACE) == 0
+    assert days.close(MIDNIGHT + GRACE) == 1
     assert days.told() == []
-    assert days.world.one("SELECT value FROM fleet_settings WHERE name = 'day_closed'") == (
+    assert days.world.one("SELECT value FROM fleet_settings WHERE name = 'closed_through'") == (
         DAY.isoformat()
     )

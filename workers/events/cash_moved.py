@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NotRequired, Protocol
 
+from shared.errors import InvalidEvent
 from shared.ledger.cash import CashEntry
-from shared.ledger.identity import report_hash
+from shared.ledger.entries import PositionEntry
+from shared.ledger.identity import cash_identity, report_hash
+from shared.ledger.money import ONE, ZERO
 from shared.streams.event import Event
-from workers.events.amounts import Amount, TimeMs
+from workers.events.amounts import Amount, TimeMs, Unsigned
 from workers.events.body import AccountBody, check_account
 from workers.events.texts import Asset, Instrument, Venue, VenueId, VenueType
 
@@ -18,6 +21,11 @@ class Model(AccountBody):
 
     `instrument` and `product` say which position it belongs to (funding); "", null or left out
     where it belongs to none.
+
+    A movement of a spot instrument's base asset that carries `quote_asset` moves the holding, too:
+    what comes in with its declared `basis` (in the quote asset) enters at that cost, what goes out
+    leaves at average cost, both without P&L. Without a basis it is unknown what it cost: it does
+    not enter, and selling it counts as `unknown_basis_qty`.
     """
 
     venue: Venue
@@ -42,19 +50,42 @@ class Model(AccountBody):
     instrument: NotRequired[Literal[""] | Instrument | None]
     product: NotRequired[Literal["linear", "inverse", "spot", ""] | None]
     at_ms: TimeMs
+    quote_asset: NotRequired[Asset | None]
+    basis: NotRequired[Unsigned | None]
 
 
-check = check_account
+def check(body: Model, key: str) -> None:
+    """Raises InvalidEvent where fields contradict one another or the entry's key."""
+    check_account(body, key)
+    of_spot = body.get("product") == "spot" and body.get("instrument")
+    if body.get("quote_asset") is not None and not of_spot:
+        raise InvalidEvent(
+            "malformed",
+            '`quote_asset` says that a spot holding moves; send `product` "spot" and its '
+            "`instrument` with it, or leave it out",
+        )
+    if body.get("basis") is not None and (body.get("quote_asset") is None or body["amount"] <= 0):
+        raise InvalidEvent(
+            "malformed",
+            "`basis` is the cost of what came in: send it with a positive `amount` and with "
+            "`quote_asset`",
+        )
 
 
 class Book(Protocol):
     """What this event needs of the book."""
 
     def record_cash(self, entries: Sequence[CashEntry]) -> object: ...
+    def record_position_entries(self, entries: Sequence[PositionEntry]) -> object: ...
 
 
 def apply(book: Book, events: Sequence[Event[Model]]) -> None:
-    book.record_cash([entry(event.body, event.data) for event in events])
+    entries = [entry(event.body, event.data) for event in events]
+    book.record_cash(entries)
+    pairs = zip(events, entries, strict=True)
+    moves = [move for event, cash in pairs if (move := holding_move(event.body, cash)) is not None]
+    if moves:
+        book.record_position_entries(moves)
 
 
 def entry(body: Model, data: bytes) -> CashEntry:
@@ -73,4 +104,27 @@ def entry(body: Model, data: bytes) -> CashEntry:
         at_ms=body["at_ms"],
         report_hash=report_hash(text),
         data=text,
+    )
+
+
+def holding_move(body: Model, cash: CashEntry) -> PositionEntry | None:
+    """What the movement does to a spot holding; None where it does nothing."""
+    quote, basis = body.get("quote_asset"), body.get("basis")
+    if quote is None or not cash.amount or (cash.amount > 0 and basis is None):
+        return None
+    return PositionEntry(
+        account_id=cash.account_id,
+        product=cash.product,
+        instrument=cash.instrument,
+        position_side="net",
+        kind="in" if cash.amount > 0 else "out",
+        ref=cash_identity(*cash[:5]),
+        venue=cash.venue,
+        at_ms=cash.at_ms,
+        qty=cash.amount.copy_abs(),
+        cost=basis or ZERO,
+        contract_size=ONE,
+        settle_asset=quote,
+        report_hash=cash.report_hash,
+        data=cash.data,
     )

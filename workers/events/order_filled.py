@@ -11,6 +11,7 @@ from shared.ledger.identity import report_hash
 from shared.streams.event import Event
 from workers.events.amounts import Amount, Revision, TimeMs, Unsigned, VenueSequence
 from workers.events.body import AccountBody, check_account
+from workers.events.products import PositionSide, Product, check_spot
 from workers.events.texts import Asset, Instrument, Label, LaravelId, Venue, VenueId
 
 
@@ -18,9 +19,9 @@ class Model(AccountBody):
     """Body of order.filled.1. Null means not known yet, as if the field were left out."""
 
     venue: Venue
-    product: Literal["linear", "inverse", "spot"]
+    product: Product
     instrument: Instrument
-    position_side: Literal["net", "long", "short"]
+    position_side: PositionSide
     trade_id: VenueId
     order_id: NotRequired[VenueId | None]
     side: Literal["buy", "sell"]
@@ -58,27 +59,8 @@ def check(body: Model, key: str) -> None:
         raise InvalidEvent(
             "malformed", "`fee` comes without `fee_asset`; send both, or neither if not known"
         )
-    if body["product"] != "linear":
-        _check_product(body)
-
-
-def _check_product(body: Model) -> None:
-    if body["product"] == "inverse":
-        raise InvalidEvent(
-            "unsupported_product",
-            "inverse contracts arrive with the ledger issue; the event stays parked and can be "
-            "replayed then (fleet parked replay)",
-        )
-    if body.get("base_asset") is None or body.get("quote_asset") is None:
-        raise InvalidEvent(
-            "missing_field", "a spot fill needs `base_asset` and `quote_asset`; send both"
-        )
-    if body["position_side"] != "net":
-        raise InvalidEvent(
-            "malformed",
-            f'a spot fill has `position_side` "net", not {body["position_side"]!r}; long '
-            "and short sides exist in hedge mode of linear contracts only",
-        )
+    if body["product"] == "spot":
+        check_spot(body["position_side"], body.get("base_asset"), body.get("quote_asset"))
 
 
 class Book(Protocol):

@@ -32,14 +32,14 @@ def realized(*fills: Fill) -> Decimal:
 def test_buys_average_their_entry_by_quantity() -> None:
     held = state(fill(qty="1", price="100"), fill(qty="3", price="200"))
     assert held == (4, 700, 0)
-    assert average_entry(held, D(1)) == 175
+    assert average_entry("linear", held, D(1)) == 175
 
 
 def test_a_partial_close_leaves_the_average_entry_alone() -> None:
     bought = [fill(qty="10", price="100")]
     closed = [*bought, fill("sell", "4", "110")]
     assert realized(*closed) == 40
-    assert average_entry(state(*closed), D(1)) == 100
+    assert average_entry("linear", state(*closed), D(1)) == 100
 
 
 def test_a_short_is_negative_and_gains_when_it_is_bought_back_lower() -> None:
@@ -51,7 +51,7 @@ def test_a_flip_closes_at_the_old_entry_and_opens_at_its_own_price() -> None:
     fills = [fill("buy", "2", "100"), fill("sell", "5", "110")]
     assert realized(*fills) == 20
     assert state(*fills) == (-3, -330, 0)
-    assert average_entry(state(*fills), D(1)) == 110
+    assert average_entry("linear", state(*fills), D(1)) == 110
 
 
 def test_a_flip_splits_its_value_without_losing_a_digit() -> None:
@@ -72,11 +72,11 @@ def test_a_closed_cycle_is_exact_although_every_share_was_rounded() -> None:
 def test_contract_size_scales_value_and_not_quantity() -> None:
     held = state(fill(qty="10", price="100", contract_size="0.01"))
     assert held == (10, 10, 0)
-    assert average_entry(held, D("0.01")) == 100
+    assert average_entry("linear", held, D("0.01")) == 100
 
 
 def test_flat_has_no_average_entry() -> None:
-    assert average_entry(FLAT, D(1)) is None
+    assert average_entry("linear", FLAT, D(1)) is None
 
 
 def test_spot_holds_what_is_left_after_the_base_fee() -> None:
