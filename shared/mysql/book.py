@@ -86,6 +86,7 @@ class Book:
         changed = book_entries.record_position_entries(self._rows, entries)
         book_folds.settle_entries(self._rows, daily, changed, self._inline_fills)
         daily.flush(self._rows, self._closed)
+        self._supersede((entry.account_id, entry_identity(*entry.key)) for entry in entries)
         self._rows.flush()
 
     def record_observed_positions(self, reports: Sequence[ObservedPosition]) -> None:
@@ -135,7 +136,7 @@ class Book:
 
     def superseded(self, identities: Mapping[int, Collection[str]]) -> None:
         """Resolves open parked events that said the same as what was recorded now, by account, and
-        sees whether the accounts are complete again. record_fills and record_cash do this by
+        sees whether the accounts are complete again. record_fills and the like do this by
         themselves.
         """
         self.lock_accounts(identities)

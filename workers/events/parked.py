@@ -9,10 +9,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from shared.ledger.identity import cash_identity, fill_identity
-
-BOOKED = ("order.filled.", "cash.moved.")
-"""Types of any version whose absence makes an account's books incomplete."""
+from shared.ledger.identity import cash_identity, entry_identity, fill_identity
 
 U64_LIMIT = 1 << 64
 IDENTITY_CHARACTERS = 700  # width of fleet_parked.identity
@@ -22,8 +19,8 @@ _CANONICAL = re.compile(r"[1-9][0-9]{0,19}")
 
 
 def account_of(type_: str, key: str, data: bytes) -> int | None:
-    """Account of a refused fill or cash event: by its key, else by its body."""
-    if not type_.startswith(BOOKED):
+    """Account of a refused fill, cash event or opening: by its key, else by its body."""
+    if not type_.startswith(tuple(BOOKED)):
         return None
     if _CANONICAL.fullmatch(key) and int(key) < U64_LIMIT:
         return int(key)
@@ -31,17 +28,17 @@ def account_of(type_: str, key: str, data: bytes) -> int | None:
 
 
 def identity_of(type_: str, key: str, data: bytes) -> str | None:
-    """Identity of a refused fill or cash event as text, when enough of its body can be read.
+    """Identity of such an event as text, when enough of its body can be read.
 
     The body's account must be the one of `account_of`: the last number of truncated JSON may have
     lost digits, and a wrong identity is worse than none.
     """
-    body = _body(data) if type_.startswith(BOOKED) else {}
+    body = _body(data) if type_.startswith(tuple(BOOKED)) else {}
     account = _account(body)
     if account is None or account != account_of(type_, key, data):
         return None
-    make = _fill if type_.startswith("order.filled.") else _cash
-    identity = make(account, body)
+    tell = next(tell for prefix, tell in BOOKED.items() if type_.startswith(prefix))
+    identity = tell(account, body)
     return identity if 0 < len(identity) <= IDENTITY_CHARACTERS else None
 
 
@@ -58,6 +55,17 @@ def _cash(account: int, body: dict[str, Any]) -> str:
         case [str(venue_type), str(ref), str(asset), str(instrument)]:
             return cash_identity(account, venue_type, ref, asset, instrument)
     return ""
+
+
+def _opening(account: int, body: dict[str, Any]) -> str:
+    match [body.get(name) for name in ("product", "instrument", "position_side", "ref")]:
+        case [str(product), str(instrument), str(position_side), str(ref)]:
+            return entry_identity(account, product, instrument, position_side, "open", ref)
+    return ""
+
+
+BOOKED = {"order.filled.": _fill, "cash.moved.": _cash, "position.opened.": _opening}
+"""Types of any version whose absence makes an account's books incomplete."""
 
 
 def _account(body: dict[str, Any]) -> int | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shared.ledger.identity import cash_identity, fill_identity
+from shared.ledger.identity import cash_identity, entry_identity, fill_identity
 from tests.event_samples import CASH, FILL
 from workers.events.parked import account_of, identity_of
 
@@ -43,6 +43,20 @@ def test_the_identity_is_read_though_other_fields_are_wrong() -> None:
     assert identity_of("order.filled.1", "42", text(FILL | {"qty": 1.5})) == FILL_IDENTITY
     assert identity_of("order.filled.2", "42", text(FILL)) == FILL_IDENTITY
     assert identity_of("cash.moved.1", "42", text(CASH | {"amount": None})) == CASH_IDENTITY
+
+
+def test_the_identity_of_an_opening_is_read_too() -> None:
+    body = FILL | {"ref": "adopt:1", "entry_price": 5}
+    expected = entry_identity(42, "linear", "BTCUSDT", "net", "open", "adopt:1")
+    assert identity_of("position.opened.1", "42", text(body)) == expected
+    assert identity_of("position.opened.1", "42", text(FILL)) is None
+    assert account_of("position.opened.1", "42", b"") == 42
+
+
+@pytest.mark.parametrize("type_", ["order.filled.1.2", "order.filled.", "cash.moved.x"])
+def test_any_version_will_do(type_: str) -> None:
+    assert account_of(type_, "42", b"") == 42
+    assert identity_of(type_, "42", b"{}") is None
 
 
 def test_the_identity_of_a_fill_is_read_from_an_object_that_is_cut_off() -> None:
