@@ -1,7 +1,7 @@
 """PHP serialization, bytes to values and back: what stands in a Laravel job's `data.command`.
 
-Own code because the libraries that we tried (phpserialize 1.3, phpserialize3 0.1) fail vectors: they
-read no enums, no `r:`, `R:` or `C:`, and take bytes after the value and integers that PHP has not.
+Own code because the libraries that we tried (phpserialize 1.3, phpserialize3 0.1) fail vectors:
+they read no enums, no `r:`, `R:` or `C:`, take bytes after the value and integers that PHP has not.
 
 An object that PHP wrote once and then referred to (`r:`) is the very same Python object in all its
 places, and goes out that way again; `php_values` has the table of types. Nothing in a text can make
