@@ -75,6 +75,7 @@ METRICS: Mapping[str, Metric] = {
     "fleet_outbox_waiting": Metric("gauge", (), "Outbox rows not yet appended."),
     "fleet_outbox_unconfirmed": Metric("gauge", (), "Rows appended, not yet below the offset."),
     "fleet_outbox_oldest_seconds": Metric("gauge", (), "Age of the oldest waiting row."),
+    "fleet_identity_breaks": Metric("gauge", (), "Open breaks of the books' own identities."),
     "fleet_redis_used_bytes": Metric("gauge", (), "Memory of our streams."),
     "fleet_redis_budget_bytes": Metric("gauge", (), "What they may use."),
     "fleet_laravel_queue_jobs": Metric("gauge", ("queue", "state"), "Jobs on Laravel's queues."),

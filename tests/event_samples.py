@@ -77,6 +77,61 @@ CASH: dict[str, Any] = {
     "product": "linear",
     "at_ms": 1_764_000_000_000,
 }
+DEPOSIT: dict[str, Any] = {
+    **CASH,
+    "asset": "BTC",
+    "amount": "0.5",
+    "kind": "transfer_in",
+    "venue_type": "DEPOSIT",
+    "instrument": "BTC/USDT",
+    "product": "spot",
+    "quote_asset": "USDT",
+    "basis": "32061.55",
+}
+OPENED: dict[str, Any] = {
+    "account_id": ACCOUNT,
+    "venue": "binance",
+    "product": "linear",
+    "instrument": "BTCUSDT",
+    "position_side": "short",
+    "ref": "adopt-2025-11-24",
+    "qty": "-0.125",
+    "entry_price": "64123.10",
+    "contract_size": "1",
+    "settle_asset": "USDT",
+    "base_asset": "BTC",
+    "quote_asset": "USDT",
+    "at_ms": 1_764_000_000_123,
+}
+HELD: dict[str, Any] = {
+    **{name: one for name, one in OPENED.items() if name != "entry_price"},
+    "product": "spot",
+    "instrument": "BTC/USDT",
+    "position_side": "net",
+    "qty": "0.125",
+    "cost": "8015.3875",
+}
+POSITION: dict[str, Any] = {
+    "account_id": ACCOUNT,
+    "venue": "binance",
+    "product": "inverse",
+    "instrument": "BTCUSD_PERP",
+    "position_side": "net",
+    "qty": "-12",
+    "watermark_ms": 1_764_000_000_123,
+    "entry_price": "64123.1",
+    "mark_price": "64001.07",
+    "contract_size": "100",
+    "settle_asset": "BTC",
+}
+BALANCE: dict[str, Any] = {
+    "account_id": ACCOUNT,
+    "venue": "binance",
+    "asset": "USDT",
+    "wallet": "-0.37812934",
+    "watermark_ms": 1_764_000_000_123,
+    "product": "linear",
+}
 SIGNAL: dict[str, Any] = {
     "source": "telegram",
     "channel_id": "-1001234567890",
@@ -101,6 +156,11 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
     "order canceled": ("order.canceled.1", ORDER),
     "order rejected": ("order.rejected.1", ORDER),
     "cash moved": ("cash.moved.1", CASH),
+    "holding moved": ("cash.moved.1", DEPOSIT),
+    "position opened": ("position.opened.1", OPENED),
+    "holding opened": ("position.opened.1", HELD),
+    "position observed": ("position.observed.1", POSITION),
+    "balance observed": ("balance.observed.1", BALANCE),
     "signal": ("signal.received.1", SIGNAL),
 }
 """name -> (type, body)."""

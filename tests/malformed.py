@@ -91,16 +91,35 @@ _ORDER_FIELDS = {
     "reduce_only": "bool?", "signal_id": "chat?:191", "strategy": "text?:191",
     "reason": "prose?:512",
 }  # fmt: skip
+_CASH_FIELDS = {
+    "account_id": "account", "venue": "text:32", "asset": "text:32", "amount": "amount",
+    "kind": "enum", "venue_type": "text:64", "ref": "text:128", "instrument": "text?:64",
+    "product": "enum?", "at_ms": "time",
+}  # fmt: skip
+_OPENED_FIELDS = {
+    "account_id": "account", "venue": "text:32", "product": "enum", "instrument": "text:64",
+    "position_side": "enum", "ref": "text:128", "qty": "amount", "contract_size": "positive?",
+    "settle_asset": "text:32", "base_asset": "text?:32", "quote_asset": "text?:32", "at_ms": "time",
+}  # fmt: skip
 _FIELDS: dict[str, dict[str, str]] = {
     "linear fill": _FILL_FIELDS,
     "spot fill": _FILL_FIELDS | {"base_asset": "text:32", "quote_asset": "text:32"},
     "order placed": _ORDER_FIELDS,
     "order canceled": _ORDER_FIELDS,
     "order rejected": _ORDER_FIELDS,
-    "cash moved": {
-        "account_id": "account", "venue": "text:32", "asset": "text:32", "amount": "amount",
-        "kind": "enum", "venue_type": "text:64", "ref": "text:128", "instrument": "text?:64",
-        "product": "enum?", "at_ms": "time",
+    "cash moved": _CASH_FIELDS,
+    "holding moved": _CASH_FIELDS | {"quote_asset": "text?:32", "basis": "unsigned?"},
+    "position opened": _OPENED_FIELDS | {"entry_price": "positive?"},
+    "holding opened": _OPENED_FIELDS | {"cost": "unsigned?"},
+    "position observed": {
+        "account_id": "account", "venue": "text:32", "product": "enum", "instrument": "text:64",
+        "position_side": "enum", "qty": "amount", "watermark_ms": "time",
+        "entry_price": "unsigned?", "mark_price": "unsigned?", "contract_size": "unsigned?",
+        "settle_asset": "text?:32",
+    },
+    "balance observed": {
+        "account_id": "account", "venue": "text:32", "asset": "text:32", "wallet": "amount",
+        "watermark_ms": "time", "product": "enum?",
     },
     "signal": {
         "source": "enum", "channel_id": "chat:128", "message_id": "chat:128", "revision": "integer",
@@ -111,7 +130,9 @@ _FIELDS: dict[str, dict[str, str]] = {
 }  # fmt: skip
 """field -> sort, `?` may be null or left out, `!` may be left out but not null, `:` width."""
 
-_MAY_BE_EMPTY = {("cash moved", "instrument"), ("cash moved", "product")}
+_MAY_BE_EMPTY = {
+    ("cash moved", "instrument"), ("cash moved", "product"), ("balance observed", "product"),
+}  # fmt: skip
 
 
 def malformed(seed: int = 0) -> Iterator[Malformed]:
@@ -260,10 +281,8 @@ def _of_entry(name: str, good: dict[bytes, bytes]) -> Iterator[Malformed]:
         f" {own}": "unknown_type", own.upper(): "unknown_type", f"{own}.1": "unknown_type",
         f"{family}s.{version}": "unknown_type", f"App\\Events\\{own}": "unknown_type",
         "t" * 5_000: "unknown_type",
-        "signal.received.1" if own.startswith("order") else "order.filled.1": "wrong_stream",
+        "order.filled.1" if own.startswith("signal") else "signal.received.1": "wrong_stream",
     }.items():  # fmt: skip
-        if type_ == "order.filled.1" and own.startswith("cash"):
-            continue
         yield _made(f"{name}: type {type_[:40]!a}", good, frozenset({reason}), type=type_.encode())
     yield _made(f"{name}: type not UTF-8", good, frozenset({"unknown_type"}), type=b"\xff.1")
     for value in (
@@ -316,9 +335,9 @@ def _of_place(name: str, good: dict[bytes, bytes]) -> Iterator[Malformed]:
 def _of_bodies(random: Random) -> Iterator[Malformed]:
     """Fields that are right one by one and wrong together."""
     account = random.randrange(1, 1 << 40)
-    unsupported = frozenset({"unsupported_product"})
     for name, change, reasons in (
-        ("linear fill", {"product": "inverse"}, unsupported),
+        ("linear fill", {"product": "option"}, MALFORMED),
+        ("spot fill", {"product": "option"}, MALFORMED),
         ("linear fill", {"fee_asset": None}, MALFORMED),
         ("linear fill", {"product": "spot"}, MISSING),
         ("linear fill", {"product": "spot", "base_asset": "BTC"}, MISSING),
@@ -331,6 +350,32 @@ def _of_bodies(random: Random) -> Iterator[Malformed]:
         ("order placed", {"order_id": None, "client_order_id": None}, MISSING),
         ("order canceled", {"order_id": None, "client_order_id": None}, MISSING),
         ("order rejected", {"order_id": None, "client_order_id": None}, MISSING),
+        ("cash moved", {"quote_asset": "USDT"}, MALFORMED),
+        ("cash moved", {"basis": "1"}, MALFORMED),
+        ("cash moved", {"product": "option"}, MALFORMED),
+        ("holding moved", {"product": "linear"}, MALFORMED),
+        ("holding moved", {"product": None}, MALFORMED),
+        ("holding moved", {"product": ""}, MALFORMED),
+        ("holding moved", {"instrument": ""}, MALFORMED),
+        ("holding moved", {"instrument": None}, MALFORMED),
+        ("holding moved", {"quote_asset": None}, MALFORMED),
+        ("holding moved", {"amount": "-0.5"}, MALFORMED),
+        ("holding moved", {"amount": "0"}, MALFORMED),
+        ("position opened", {"product": "option"}, MALFORMED),
+        ("position opened", {"entry_price": None}, MALFORMED),
+        ("position opened", {"cost": "8015.3875"}, MALFORMED),
+        ("position opened", {"qty": "0.125"}, MALFORMED),
+        ("position opened", {"position_side": "long"}, MALFORMED),
+        ("position opened", {"product": "spot"}, MALFORMED),
+        ("holding opened", {"cost": None}, MALFORMED),
+        ("holding opened", {"entry_price": "64123.1"}, MALFORMED),
+        ("holding opened", {"qty": "-0.125"}, MALFORMED),
+        ("holding opened", {"position_side": "long"}, MALFORMED),
+        ("holding opened", {"position_side": "short"}, MALFORMED),
+        ("holding opened", {"base_asset": None}, MISSING),
+        ("holding opened", {"quote_asset": None}, MISSING),
+        ("position observed", {"product": "option"}, MALFORMED),
+        ("balance observed", {"product": "option"}, MALFORMED),
         ("signal", {"entry": {"type": "limit", "prices": [1]}}, MALFORMED),
         ("signal", {"entry": {"type": "limit", "prices": ["NaN"]}}, MALFORMED),
         ("signal", {"entry": {"type": "limit", "prices": "64000"}}, MALFORMED),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
@@ -14,12 +15,21 @@ from redis import Redis
 from shared import telemetry
 from shared.laravel.dispatch import Pusher
 from shared.masking import Mask
-from shared.mysql.connection import connect
+from shared.mysql import facts
+from shared.mysql.connection import connect, transaction
 from shared.settings import Settings
 from shared.streams.assignment import PartitionId
 from shared.streams.connection import control_client, data_client
 from shared.streams.decode import routes
-from workers import day_close, retention
+from workers import (
+    attribution,
+    day_close,
+    equity,
+    identities,
+    reconcile,
+    restatements,
+    retention,
+)
 from workers.batch import Decoding
 from workers.batch_report import BatchReport
 from workers.collector import calm_collector
@@ -189,6 +199,46 @@ def close_day(settings: Settings) -> int:
     """Scheduled: see workers/day_close.py."""
     with servers(settings, "fleet-day") as (connection, redis):
         return day_close.close_day(connection, redis, settings, datetime.now(UTC))
+
+
+def announce_restatements(settings: Settings) -> int:
+    """Scheduled: see workers/restatements.py."""
+    with closing(connect(settings.mysql)) as connection:
+        return restatements.announce(connection, settings)
+
+
+def note_owners(settings: Settings) -> int:
+    """Scheduled: see shared/mysql/facts.py."""
+    with closing(connect(settings.mysql)) as connection, transaction(connection):
+        return facts.note_owners(connection, datetime.now(UTC))
+
+
+def attribute(settings: Settings) -> int:
+    """Scheduled: see workers/attribution.py."""
+    with closing(connect(settings.mysql)) as connection:
+        return attribution.attribute(connection)
+
+
+def check_identities(settings: Settings) -> int:
+    """Scheduled: see workers/identities.py."""
+    with closing(connect(settings.mysql)) as connection:
+        return identities.check_identities(connection)
+
+
+def reconcile_waiting(settings: Settings) -> int:
+    """Scheduled: see workers/reconcile.py."""
+    ends = time.monotonic() + reconcile.RUN_SECONDS
+    with closing(connect(settings.mysql)) as connection:
+        done = reconcile.reconcile_waiting(connection, settings, lambda: time.monotonic() > ends)
+    return done.accounts
+
+
+def snapshot_equity(settings: Settings) -> int:
+    """Scheduled: see workers/equity.py."""
+    ends = time.monotonic() + equity.RUN_SECONDS
+    with closing(connect(settings.mysql)) as connection:
+        now = datetime.now(UTC)
+        return equity.snapshot_equity(connection, now, lambda: time.monotonic() > ends)
 
 
 def refresh_mirrors(settings: Settings) -> int:

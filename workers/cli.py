@@ -19,6 +19,7 @@ from shared.mysql.connection import connect
 from shared.mysql.offsets import SQL as OFFSETS_SQL
 from shared.mysql.parked import Filter
 from shared.settings import Settings
+from workers import facts_cli, prices_cli, reconcile_cli, statement_cli
 from workers.jobs.replay_parked import skip
 from workers.laravel_cli import laravel_group
 from workers.laravel_status import LaravelStatus
@@ -173,6 +174,9 @@ def recover() -> None:
 
 
 fleet.add_command(laravel_group)
+for module in (facts_cli, prices_cli, reconcile_cli, statement_cli):
+    for group in module.COMMANDS:
+        fleet.add_command(group)
 
 
 def _run_job(settings: Settings, name: str, arguments: dict[str, Any]) -> None:

@@ -61,6 +61,7 @@ _LEDGER: Mapping[str, str] = {
     "fleet_position_entries": _WRITE,
     "fleet_observed_positions": _WRITE,
     "fleet_observed_balances": _WRITE,
+    "fleet_reconciliations": _WRITE,
     "fleet_prices": _WRITE,
     "fleet_restatements": _WRITE,
 }
@@ -74,12 +75,21 @@ _DERIVED: Mapping[str, str] = {
     "fleet_instruments": _FULL,
     "fleet_position_modes": _FULL,
 }
+# Shadow rows of the operator job `rebuild`.
+_REBUILD: Mapping[str, str] = {
+    "fleet_rebuilds": _FULL,
+    "fleet_rebuild_positions": _FULL,
+    "fleet_rebuild_position_days": _FULL,
+    "fleet_rebuild_pnl_daily": _FULL,
+}
 _LARAVEL = ("fleet_requests", "fleet_quarantine", "fleet_dispatches")
 _ALL_TABLES = (
-    *_LEDGER, *_DERIVED, "fleet_offsets", "fleet_outbox", "fleet_settings", VERSION_TABLE,
+    *_LEDGER, *_DERIVED, *_REBUILD, "fleet_offsets", "fleet_outbox", "fleet_settings", VERSION_TABLE,
     *_LARAVEL,
 )  # fmt: skip
-_VIEWS = ("fleet_account_sources", "fleet_pnl_by_user")
+_VIEWS = (
+    "fleet_account_sources", "fleet_pnl_by_user", "fleet_pnl_by_strategy", "fleet_pnl_by_signal",
+)  # fmt: skip
 
 # UPDATE where a statement inserts `ON DUPLICATE KEY UPDATE` or reads `FOR UPDATE`.
 TABLES: Mapping[str, Mapping[str, str]] = {
@@ -89,6 +99,8 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "fleet_settings": _WRITE,  # partitions, at the first start
         "fleet_offsets": _WRITE,
         "fleet_outbox": "SELECT, UPDATE",  # confirms in the transaction that applied the row
+        "fleet_pnl_attribution": "SELECT, DELETE",  # of days that are gone
+        "fleet_rounding": "SELECT, DELETE",
     },
     "relay": {
         **_EVERYBODY,
@@ -119,10 +131,12 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         **_EVERYBODY,
         **_LEDGER,
         **_DERIVED,
+        **_REBUILD,
         "fleet_settings": _WRITE,
         "fleet_offsets": _WRITE,
         "fleet_outbox": "SELECT, INSERT, UPDATE",
         "fleet_account_sources": _READ,
+        "fleet_dispatches": _ADD,
     },
     "beat": {},
     "flower": {},
@@ -144,6 +158,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "fleet_outbox": "SELECT, INSERT, UPDATE",
         "fleet_settings": _WRITE,
         "fleet_quarantine": _FULL,
+        "fleet_dispatches": _ADD,  # breaks that open are told to Laravel
     },
 }
 # Laravel's own database user, where our schema is not its own: Fleet::record() and screens.

@@ -53,6 +53,8 @@ class Status(Protocol):
     def redis_budget_bytes(self) -> int | None: ...
     @property
     def laravel(self) -> LaravelStatus: ...
+    @property
+    def identity_breaks(self) -> int: ...
 
 
 def expose(status: Status, meter: telemetry.Meter) -> None:
@@ -70,6 +72,7 @@ def expose(status: Status, meter: telemetry.Meter) -> None:
     meter.gauge("fleet_outbox_waiting", status.outbox_waiting)
     meter.gauge("fleet_outbox_unconfirmed", status.outbox_unconfirmed)
     meter.gauge("fleet_outbox_oldest_seconds", status.oldest_outbox_seconds)
+    meter.gauge("fleet_identity_breaks", status.identity_breaks)
     meter.gauge("fleet_redis_used_bytes", status.redis_used_bytes)
     if status.redis_budget_bytes is not None:
         meter.gauge("fleet_redis_budget_bytes", status.redis_budget_bytes)

@@ -46,6 +46,7 @@ class Status:
     redis_used_bytes: int
     redis_budget_bytes: int | None
     laravel: LaravelStatus
+    identity_breaks: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """For --json."""
@@ -66,7 +67,7 @@ def collect(
     budget_bytes: int | None,
     laravel: LaravelStatus = NO_QUEUES,
 ) -> Status:
-    """Read everything once. Four statements in MySQL, three round trips to Redis."""
+    """Read everything once. Five statements in MySQL, three round trips to Redis."""
     cursor = connection.cursor()
     cursor.execute(SQL["partitions"])
     rows = cursor.fetchall()
@@ -76,6 +77,8 @@ def collect(
     waiting, unconfirmed, oldest_micros = cursor.fetchone()
     cursor.execute(SQL["restating"])
     (restating,) = cursor.fetchone()
+    cursor.execute(SQL["identity_breaks"])
+    (identity_breaks,) = cursor.fetchone()
     connection.commit()
     return Status(
         partitions=_partitions(redis, prefix, rows),
@@ -87,6 +90,7 @@ def collect(
         redis_used_bytes=streams_bytes(redis, prefix, streams, partitions),
         redis_budget_bytes=budget_bytes,
         laravel=laravel,
+        identity_breaks=int(identity_breaks),
     )
 
 

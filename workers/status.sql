@@ -23,3 +23,6 @@ WHERE state < 2
 -- name: restating
 -- Positions whose late fills are still to be folded.
 SELECT COUNT(*) FROM fleet_positions WHERE restating_from_ms IS NOT NULL
+
+-- name: identity_breaks
+SELECT COUNT(*) FROM fleet_breaks WHERE kind = 'identity' AND closed_at IS NULL

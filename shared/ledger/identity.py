@@ -24,9 +24,18 @@ def position_identity(account_id: int, product: str, instrument: str, position_s
     return _text("position", account_id, product, instrument, position_side)
 
 
+def balance_identity(account_id: int, asset: str, product: str) -> str:
+    return _text("balance", account_id, asset, product)
+
+
 def entry_identity(*key: str | int) -> str:
     """key: account_id, product, instrument, position_side, kind, ref."""
     return _text("entry", *key)
+
+
+def check_identity(name: str, *where: str | int) -> str:
+    """name: of the check; where: account, product, instrument, position side, day, asset."""
+    return _text("identity", name, *where)
 
 
 def observed_identity(*key: str | int) -> str:

@@ -30,7 +30,7 @@ ZERO = Decimal(0)
 ONE = Decimal(1)
 INPUT_INTEGER_DIGITS = 18  # of an amount on the wire
 INPUT_DECIMALS = 18
-COLUMN_LIMIT = Decimal(10) ** 20  # DECIMAL(38,18) holds 20 digits before the point
+COLUMN_DIGITS = 20  # before the point, of DECIMAL(38,18)
 
 
 class AmountOverflow(ArithmeticError):  # noqa: N818 - named for what happened
@@ -44,7 +44,7 @@ def quantize(amount: Decimal) -> Decimal:
 
 def checked(amount: Decimal) -> Decimal:
     """`amount` itself, if a column can hold it. Raises AmountOverflow."""
-    if amount.copy_abs() >= COLUMN_LIMIT:
+    if amount.adjusted() >= COLUMN_DIGITS:
         raise AmountOverflow(f"amount has more than 20 digits before the point: {amount:.6E}")
     return amount
 

@@ -14,7 +14,10 @@ RANKS = {"placed": 0, "filled": 1, "canceled": 2, "rejected": 2}
 
 
 class OrderReport(NamedTuple):
-    """`order.placed|canceled|rejected.1`, or what a fill tells about its order (`filled`)."""
+    """`order.placed|canceled|rejected.1`, or what a fill tells about its order (`filled`).
+
+    first_fill_ms, last_fill_ms: between these all its fills were executed; None: none is known.
+    """
 
     account_id: int
     product: str
@@ -33,6 +36,8 @@ class OrderReport(NamedTuple):
     signal_id: str | None = None
     strategy: str | None = None
     reason: str | None = None
+    first_fill_ms: int | None = None
+    last_fill_ms: int | None = None
 
 
 def order_row_key(order: OrderReport) -> str:
@@ -57,13 +62,21 @@ def join(one: OrderReport, other: OrderReport) -> OrderReport:
         _greatest(one.stop_price, other.stop_price), _greatest(one.reduce_only, other.reduce_only),
         _greatest(one.signal_id, other.signal_id), _greatest(one.strategy, other.strategy),
         _greatest(one.reason, other.reason),
+        _least(one.first_fill_ms, other.first_fill_ms),
+        _greatest(one.last_fill_ms, other.last_fill_ms),
     )  # fmt: skip
 
 
-T = TypeVar("T", str, Decimal, bool)
+T = TypeVar("T", str, Decimal, bool, int)
 
 
 def _greatest(one: T | None, other: T | None) -> T | None:
     if one is None:
         return other
     return one if other is None or one >= other else other
+
+
+def _least(one: int | None, other: int | None) -> int | None:
+    if one is None:
+        return other
+    return one if other is None or one <= other else other

@@ -16,9 +16,13 @@ from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from shared.ledger.days import day_of
+from shared.ledger.days import DAY_MS
 from shared.ledger.fill import Placed, UnsupportedProduct
-from shared.ledger.money import LEDGER, ZERO, checked, quantize
+from shared.ledger.money import LEDGER, QUANTUM, ZERO, checked, quantize
+
+# Of the ledger's context, taken out once: looking one up costs as much as the sum itself.
+_add, _subtract = LEDGER.add, LEDGER.subtract
+_multiply, _divide = LEDGER.multiply, LEDGER.divide
 
 
 class State(NamedTuple):
@@ -111,26 +115,48 @@ def fold_days(state: State, fills: Iterable[F], product: str) -> Iterator[Day[F]
     """
     step = _step_of(product)
     today: int | None = None
-    rows: dict[str, DayRow] = {}
+    sums: dict[str, _Sum] = {}
     last: F | None = None
     for fill in fills:
-        day = day_of(fill.executed_at_ms)
+        day = fill.executed_at_ms // DAY_MS
         if day != today:
             if today is not None and last is not None:
-                yield Day(today, rows, state, last)
-            today, rows = day, {}
+                yield Day(today, _rows(sums), state, last)
+            today, sums = day, {}
         state, realized = step(state, fill)
         asset = fill.settle_asset
-        count = 1 if fill.side in FILL_SIDES else 0
-        before = rows.get(asset)
-        if before is None:
-            rows[asset] = DayRow(asset, state, realized, count, fill.contract_size)
-        else:
-            total = LEDGER.add(before.realized, realized)
-            rows[asset] = DayRow(asset, state, total, before.fills + count, fill.contract_size)
+        row = sums.get(asset)
+        if row is None:
+            row = sums[asset] = _Sum()
+        if realized:
+            row.realized = _add(row.realized, realized)
+        if fill.side in FILL_SIDES:
+            row.fills += 1
+        row.state, row.contract_size = state, fill.contract_size
         last = fill
     if today is not None and last is not None:
-        yield Day(today, rows, state, last)
+        yield Day(today, _rows(sums), state, last)
+
+
+class _Sum:
+    """What becomes a DayRow when its day is over: a row for each fill would take as long as the
+    fold.
+    """
+
+    __slots__ = ("contract_size", "fills", "realized", "state")
+
+    def __init__(self) -> None:
+        self.state = FLAT
+        self.realized = ZERO
+        self.fills = 0
+        self.contract_size = ZERO
+
+
+def _rows(sums: dict[str, _Sum]) -> dict[str, DayRow]:
+    return {
+        asset: DayRow(asset, one.state, one.realized, one.fills, one.contract_size)
+        for asset, one in sums.items()
+    }
 
 
 def legs(state: State, fills: Iterable[F], product: str) -> Iterator[Leg[F]]:
@@ -161,25 +187,21 @@ def average_entry(product: str, state: State, contract_size: Decimal) -> Decimal
 
 
 def _linear(state: State, fill: Traded) -> tuple[State, Decimal]:
-    qty, value = fill.qty, fill.value
-    if fill.side == "sell":
+    held, cost, _ = state
+    qty, value, side = fill.qty, fill.value, fill.side
+    if side == "sell":
         qty, value = qty.copy_negate(), value.copy_negate()
-    elif fill.side != "buy":
+    elif side != "buy":
         return _entered(state, fill), ZERO
-    held = state.qty
-    after = checked(LEDGER.add(held, qty))
+    after = checked(_add(held, qty))
     if not held or held.is_signed() == qty.is_signed():
-        return State(after, checked(LEDGER.add(state.cost, value)), ZERO), ZERO
+        return State(after, checked(_add(cost, value)), ZERO), ZERO
     if not after or after.is_signed() == held.is_signed():
-        closing, opening = value, ZERO
-        cost_out = state.cost if not after else _share(state.cost, qty, held).copy_negate()
-        cost = LEDGER.subtract(state.cost, cost_out)
-    else:  # a flip: the part that closes and the part that opens add up to the whole value
-        closing = _share(value, held, qty).copy_negate()
-        opening = LEDGER.subtract(value, closing)
-        cost_out, cost = state.cost, opening
-    realized = LEDGER.minus(LEDGER.add(closing, cost_out))
-    return State(after, cost, ZERO), checked(realized)
+        released = _share(cost, qty, held) if after else cost.copy_negate()  # -C_out
+        return State(after, _add(cost, released), ZERO), checked(_subtract(released, value))
+    # A flip: the part that closes and the part that opens add up to the whole value.
+    closing = _share(value, held, qty)  # with its sign turned, as `released`
+    return State(after, _add(value, closing), ZERO), checked(_subtract(closing, cost))
 
 
 def _inverse(state: State, fill: Traded) -> tuple[State, Decimal]:
@@ -195,25 +217,25 @@ def _spot(state: State, fill: Traded) -> tuple[State, Decimal]:
     held, cost, unknown = state
     fee = base_fee(fill) or ZERO
     if fill.side == "buy":
-        cost = checked(LEDGER.add(cost, fill.value))
-        after = checked(LEDGER.add(held, LEDGER.subtract(fill.qty, fee)))
+        cost = checked(_add(cost, fill.value))
+        after = checked(_add(held, _subtract(fill.qty, fee)))
         if after > ZERO:
             return State(after, cost, unknown), ZERO
         # the fee took everything: what was paid is lost, what is missing had no known basis
-        return State(ZERO, ZERO, checked(LEDGER.subtract(unknown, after))), LEDGER.minus(cost)
+        return State(ZERO, ZERO, checked(_subtract(unknown, after))), LEDGER.minus(cost)
     if fill.side != "sell":
         return _entered(state, fill), ZERO
-    leaving = LEDGER.add(fill.qty, fee)
-    after = checked(LEDGER.subtract(held, leaving))
+    leaving = _add(fill.qty, fee)
+    after = checked(_subtract(held, leaving))
     if leaving <= ZERO:  # a rebate larger than the sale
         return State(after, cost, unknown), fill.value
     if after > ZERO:
         cost_out = _share(cost, leaving, held)
-        realized = checked(LEDGER.subtract(fill.value, cost_out))
-        return State(after, LEDGER.subtract(cost, cost_out), unknown), realized
+        realized = checked(_subtract(fill.value, cost_out))
+        return State(after, _subtract(cost, cost_out), unknown), realized
     known = fill.value if not after else _share(fill.value, held, leaving)
-    realized = checked(LEDGER.subtract(known, cost))
-    return State(ZERO, ZERO, checked(LEDGER.subtract(unknown, after))), realized
+    realized = checked(_subtract(known, cost))
+    return State(ZERO, ZERO, checked(_subtract(unknown, after))), realized
 
 
 def _entered(state: State, entry: Traded) -> State:
@@ -224,13 +246,11 @@ def _entered(state: State, entry: Traded) -> State:
     if entry.side == "open":
         return State(entry.qty, entry.value, ZERO)
     if entry.side == "in":
-        return State(
-            checked(LEDGER.add(held, entry.qty)), checked(LEDGER.add(cost, entry.value)), unknown
-        )
+        return State(checked(_add(held, entry.qty)), checked(_add(cost, entry.value)), unknown)
     if entry.qty >= held:
         return State(ZERO, ZERO, unknown)
     cost_out = _share(cost, entry.qty, held)
-    return State(LEDGER.subtract(held, entry.qty), LEDGER.subtract(cost, cost_out), unknown)
+    return State(_subtract(held, entry.qty), _subtract(cost, cost_out), unknown)
 
 
 def base_fee(fill: Traded) -> Decimal | None:
@@ -241,8 +261,8 @@ def base_fee(fill: Traded) -> Decimal | None:
 
 
 def _share(amount: Decimal, part: Decimal, whole: Decimal) -> Decimal:
-    """Amount * part / whole, quantized once."""
-    return quantize(LEDGER.divide(LEDGER.multiply(amount, part), whole))
+    """Amount * part / whole, quantized once; part is never more than whole, so it always fits."""
+    return LEDGER.quantize(_divide(_multiply(amount, part), whole), QUANTUM)
 
 
 _STEPS = {"linear": _linear, "inverse": _inverse, "spot": _spot}

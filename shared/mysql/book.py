@@ -60,6 +60,12 @@ class Book:
             found.update(self._rows.read(SQL["lock_accounts"], missing))
         self._incomplete.update((account_id, bool(found[account_id])) for account_id in wanted)
 
+    def lock_if_free(self, account_id: int) -> bool:
+        """The lock of one account, unless somebody else has it, or it has no rows yet."""
+        found = dict(self._rows.read(SQL["lock_free_accounts"], [(account_id,)]))
+        self._incomplete.update((one, bool(flag)) for one, flag in found.items())
+        return bool(found)
+
     def record_fills(self, reports: Sequence[FillReport]) -> None:
         """Fills, their positions, days, daily P&L and orders. Two reports of one fill merge."""
         self.lock_accounts(report.account_id for report in reports)

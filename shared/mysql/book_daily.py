@@ -68,6 +68,7 @@ class Daily:
         self._causes = causes
         self._changes: dict[DailyKey, list[Any]] = {}
         self._emptied: set[DailyKey] = set()
+        self._parts: set[tuple[int, str, str, int]] = set()
 
     def fill(self, fill: Fill, sign: int) -> None:
         """A fill appears (+1) or goes (-1): it counts in its settle asset, its fee in the fee's
@@ -83,6 +84,18 @@ class Daily:
         if fill.fee:
             asset = fill.fee_asset or fill.settle_asset
             self._amount((*key[:4], asset), _FEES, fill.fee, sign)
+
+    def changed(self, before: Fill, after: Fill) -> None:
+        """A fill that was booked is known better now."""
+        self.fill(before, -1)
+        self.fill(after, +1)
+        if _attributed(before) != _attributed(after):
+            for fill in (before, after):
+                self.parts(fill[:3], day_of(fill.executed_at_ms))
+
+    def parts(self, key: AccountInstrument, day: int) -> None:
+        """The parts of a day may be others now, even where its sums are not."""
+        self._parts.add((*key, day))
 
     def cash(self, entry: CashEntry, sign: int) -> None:
         column = DAILY_COLUMN.get(entry.kind)
@@ -106,7 +119,13 @@ class Daily:
         rows.write(SQL["add"], ((*k[:3], day_text(k[3]), k[4], *row) for k, row in changes))
         emptied = [(*k[:3], day_text(k[3]), k[4]) for k in sorted(self._emptied)]
         rows.change(SQL["remove_empty"], emptied)
-        self._changes, self._emptied = {}, set()
+        maybe_gone = [(*k[:3], day_text(k[3]), k[4]) for k, _ in changes if k in self._emptied]
+        rows.change(SQL["remove_parts"], maybe_gone)
+        rows.change(SQL["remove_rounding"], maybe_gone)
+        written = {key[:4] for key, _ in changes if key not in self._emptied}
+        parts = [(*k[:3], day_text(k[3])) for k in sorted(self._parts - written)]
+        rows.change(SQL["attribute_again"], parts)
+        self._changes, self._emptied, self._parts = {}, set(), set()
 
     def _restate(
         self, rows: Rows, closed: Closed, changes: Sequence[tuple[DailyKey, list[Any]]]
@@ -140,3 +159,11 @@ class Daily:
         if row is None:
             row = self._changes[key] = [ZERO, ZERO, ZERO, ZERO, 0, 0]
         return row
+
+
+def _attributed(fill: Fill) -> tuple[object, ...]:
+    """Everything of a fill that its part of a day shows; what the fold reads is seen to there."""
+    return (
+        fill.signal_id, fill.strategy, fill.order_id, fill.client_order_id, fill.kind, fill.fee,
+        fill.fee_asset, fill.settle_asset, fill.executed_at_ms, fill.reported_realized,
+    )  # fmt: skip

@@ -33,3 +33,25 @@ ON DUPLICATE KEY UPDATE
 DELETE FROM fleet_pnl_daily
 WHERE (account_id, product, instrument, day, asset) IN ({rows})
   AND entries = 0 AND realized = 0;
+
+-- name: remove_parts
+DELETE FROM fleet_pnl_attribution
+WHERE (account_id, product, instrument, day, asset) IN ({rows})
+  AND NOT EXISTS (
+    SELECT 1 FROM fleet_pnl_daily AS d
+    WHERE d.account_id = fleet_pnl_attribution.account_id AND d.product = fleet_pnl_attribution.product
+      AND d.instrument = fleet_pnl_attribution.instrument AND d.day = fleet_pnl_attribution.day
+      AND d.asset = fleet_pnl_attribution.asset);
+
+-- name: remove_rounding
+DELETE FROM fleet_rounding
+WHERE (account_id, product, instrument, day, asset) IN ({rows})
+  AND NOT EXISTS (
+    SELECT 1 FROM fleet_pnl_daily AS d
+    WHERE d.account_id = fleet_rounding.account_id AND d.product = fleet_rounding.product
+      AND d.instrument = fleet_rounding.instrument AND d.day = fleet_rounding.day
+      AND d.asset = fleet_rounding.asset);
+
+-- name: attribute_again
+UPDATE fleet_pnl_daily SET attribution_due = 1
+WHERE (account_id, product, instrument, day) IN ({rows});

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,13 +36,14 @@ Told = dict[FillKey, dict[bytes, FillReport]]
 
 class Merged(NamedTuple):
     """A batch against the book. unseen: reports that are new to it; fresh: fills that are;
-    changed: a fill before and after its new reports.
+    changed: a fill before and after its new reports; told: all reports of each of these fills.
     """
 
     unseen: list[FillReport]
     fresh: list[Fill]
     changed: list[tuple[Fill, Fill]]
     conflicts: dict[BreakKey, Details]
+    told: list[Collection[FillReport]]
 
 
 def record_fills(
@@ -59,11 +60,10 @@ def record_fills(
     for fill in merged.fresh:
         daily.fill(fill, +1)
     for before, after in merged.changed:
-        daily.fill(before, -1)
-        daily.fill(after, +1)
+        daily.changed(before, after)
     _advance(rows, daily, merged, inline_fills)
     open_breaks(rows, "fill_conflict", merged.conflicts)
-    return _orders(merged.unseen)
+    return [order for reports in merged.told for order in _orders(reports)]
 
 
 def _fill_key(fill: Fill) -> FillKey:
@@ -74,7 +74,7 @@ def _merge(rows: Rows, told: Told) -> Merged:
     stored: dict[FillKey, set[bytes]] = {}
     for row in rows.read(SQL["read_reports"], sorted(told)):
         stored.setdefault(row[:5], set()).add(row[5])
-    result = Merged([], [], [], {})
+    result = Merged([], [], [], {}, [])
     again = []
     for key, by_hash in sorted(told.items()):  # in the order of the key: neighbours share pages
         seen = stored.get(key)
@@ -82,6 +82,7 @@ def _merge(rows: Rows, told: Told) -> Merged:
             result.unseen.extend(by_hash.values())
             fill, conflicts = merge(by_hash.values())
             result.fresh.append(fill)
+            result.told.append(by_hash.values())
             _note(result, key, conflicts)
         elif by_hash.keys() - seen:
             result.unseen.extend(by_hash[digest] for digest in sorted(by_hash.keys() - seen))
@@ -104,6 +105,7 @@ def _merge_again(rows: Rows, told: Told, keys: list[FillKey], result: Merged) ->
             reports[key][digest] = read_report(report.data)
         fill, conflicts = merge(reports[key].values())
         result.changed.append((before[key], fill))
+        result.told.append(reports[key].values())
         _note(result, key, conflicts)
 
 
@@ -182,11 +184,17 @@ def _forward(
     return position_at(key, fills[-1], folded.state, realized, count)
 
 
-def _orders(reports: Iterable[FillReport]) -> list[OrderReport]:
+def _orders(reports: Collection[FillReport]) -> list[OrderReport]:
+    """What the reports of one fill tell about its order. Its time is told by all of them, and not
+    each of them names the order.
+    """
+    times = [report.executed_at_ms for report in reports]
+    first, last = min(times), max(times)
     return [
         OrderReport(
             r.account_id, r.product, r.instrument, r.order_id, r.client_order_id, r.venue, "filled",
             r.executed_at_ms, r.side, signal_id=r.signal_id, strategy=r.strategy,
+            first_fill_ms=first, last_fill_ms=last,
         )
         for r in reports
         if r.order_id is not None or r.client_order_id is not None

@@ -184,6 +184,8 @@ def _refold_days(
     next_day, settled, folded = None, False, 0
     for day in fold_days(state, fills_in_order(rows, key, first_day * DAY_MS), key[1]):
         unchanged = changes.replace(day)
+        if day.day >= day_of(from_ms):
+            daily.parts(key[:3], day.day)
         state, last = day.state, day.last
         folded += sum(row.fills for row in day.rows.values())
         if unchanged and day.day in bounds.settled:
@@ -208,7 +210,7 @@ class _DayChanges:
         self._stored = stored  # in order of day; what the fold has passed is taken out
         self._waiting = sorted(stored, reverse=True)
         self._set: list[tuple[int, DayRow]] = []
-        self._moved: list[tuple[int, str, Decimal, bool]] = []
+        self._moved: list[tuple[int, str, Decimal, DayRow | None]] = []
 
     def replace(self, day: Day[FoldFill]) -> bool:
         """Puts a folded day in the place of the stored one, and away stored days before it that
@@ -229,11 +231,13 @@ class _DayChanges:
 
     def write(self, rows: Rows, daily: Daily) -> None:
         rows.write(SQL["set_days"], (day_tuple(self._key, day, row) for day, row in self._set))
-        gone = [(day, asset) for day, asset, _, is_gone in self._moved if is_gone]
+        gone = [(day, asset) for day, asset, _, after in self._moved if after is None]
         keys = [(*self._key, day_text(day), asset) for day, asset in gone]
         rows.change(SQL["remove_days"], keys)
-        for day, asset, realized, is_gone in self._moved:
-            daily.realized((*self._key[:3], day, asset), realized, may_empty=is_gone)
+        for day, asset, realized, after in self._moved:
+            # A day of entries alone has no P&L, so it has no daily row either.
+            no_fills = after is None or not after.fills
+            daily.realized((*self._key[:3], day, asset), realized, may_empty=no_fills)
 
     def _put(self, day: int, folded: dict[str, DayRow]) -> None:
         stored = self._stored.pop(day, _NO_DAY)
@@ -245,7 +249,7 @@ class _DayChanges:
             self.realized = LEDGER.add(self.realized, moved)
             self.fills += (after.fills if after else 0) - (before.fills if before else 0)
             if moved or after is None:
-                self._moved.append((day, asset, moved, after is None))
+                self._moved.append((day, asset, moved, after))
 
 
 def _realized(row: DayRow | None) -> Decimal:

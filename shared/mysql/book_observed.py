@@ -33,6 +33,7 @@ def record_observed_positions(rows: Rows, reports: Sequence[ObservedPosition]) -
     written = [report for _, report in changed]
     rows.write(SQL["write_positions"], ((*one, time_text(one.watermark_ms)) for one in written))
     rows.write(SQL["write_marks"], _marks(written))
+    rows.write(SQL["due"], keys_of(written, 1))
     named: dict[BreakKey, Details] = {
         (report.account_id, observed_identity(*report.key)): details for report, details in breaks
     }
@@ -50,8 +51,9 @@ def record_observed_balances(rows: Rows, reports: Sequence[ObservedBalance]) -> 
     found = rows.read(SQL["read_balances"], keys_of(reports, _BALANCE_KEY))
     stored = map(ObservedBalance._make, found)
     changed, breaks = stand(stored, reports, _BALANCE_KEY, balance_rank, balance_conflicts)
-    written = ((*one, time_text(one.watermark_ms)) for _, one in changed)
-    rows.write(SQL["write_balances"], written)
+    written = [report for _, report in changed]
+    rows.write(SQL["write_balances"], ((*one, time_text(one.watermark_ms)) for one in written))
+    rows.write(SQL["due"], keys_of(written, 1))
     named: dict[BreakKey, Details] = {
         (report.account_id, observed_identity(*report.key)): details for report, details in breaks
     }

@@ -33,3 +33,8 @@ INSERT INTO fleet_observed_balances
 VALUES {rows}
 ON DUPLICATE KEY UPDATE
   venue = VALUES(venue), wallet = VALUES(wallet), report_hash = VALUES(report_hash), data = VALUES(data);
+
+-- name: due
+-- A report came: `fleet reconcile` is to compare the account again.
+INSERT INTO fleet_reconciliations (account_id) VALUES {rows}
+ON DUPLICATE KEY UPDATE due = 1;

@@ -8,9 +8,10 @@ smallest order id.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from shared.ledger.days import day_of, day_text
 from shared.ledger.orders import RANKS, OrderReport, join, order_row_key
 from shared.mysql.book_rows import Rows
 from shared.queries import load
@@ -22,17 +23,60 @@ OrderKey = tuple[int, str, str, str]
 
 
 def record_orders(rows: Rows, reports: Iterable[OrderReport]) -> None:
+    """Joins reports into rows. Where one says anew what an order belongs to (see
+    shared/ledger/attribution.py), the days of its fills are due for attribution again.
+    """
     orders: dict[OrderKey, OrderReport] = {}
     for report in reports:
         _join_into(orders, (*report[:3], order_row_key(report)), report)
-    absorbed = _link(rows, orders)
+    links = _link(rows, orders)
+    absorbed = {(*client[:3], "c:" + client[3]): "o:" + links[client] for client in links}
+    told = {key for key, order in orders.items() if _belongs(order) != _NOWHERE}
+    wanted = {*absorbed, *told, *((*key[:3], target) for key, target in absorbed.items())}
+    stored = {
+        (*order[:3], order_row_key(order)): order
+        for order in map(OrderReport._make, rows.read(SQL["read_orders"], sorted(wanted)))
+    }
+    moved = {key: target for key, target in absorbed.items() if key in stored}
+    for key, target in moved.items():
+        order = stored[key]._replace(order_id=target[2:])
+        _join_into(orders, (*key[:3], target), order)
+    _attribute_again(rows, orders, stored, moved)
     rows.write(SQL["join_orders"], (_row(key[3], orders[key]) for key in sorted(orders)))
-    rows.change(SQL["remove_orders"], sorted(absorbed))
+    rows.change(SQL["remove_orders"], sorted(moved))
 
 
-def _link(rows: Rows, orders: dict[OrderKey, OrderReport]) -> list[OrderKey]:
-    """Moves what is known by the client's id only to the venue's id; returns the stored rows so
-    emptied.
+def _belongs(order: OrderReport) -> tuple[str | None, str | None, bool]:
+    """What the attribution of its fills looks at."""
+    return order.signal_id, order.strategy, order.client_order_id is not None
+
+
+_NOWHERE = (None, None, False)
+
+
+def _attribute_again(
+    rows: Rows,
+    orders: Mapping[OrderKey, OrderReport],
+    stored: Mapping[OrderKey, OrderReport],
+    moved: Mapping[OrderKey, str],
+) -> None:
+    """The days of fills that are booked already; those that come now are due by themselves."""
+    days = set()
+    for key, before in stored.items():
+        target = (*key[:3], moved.get(key, key[3]))
+        after = orders.get(target, before)
+        if target in stored:
+            after = join(stored[target], after)
+        first, last = before.first_fill_ms, before.last_fill_ms
+        if first is not None and last is not None and _belongs(after) != _belongs(before):
+            days.add((*key[:3], day_text(day_of(first)), day_text(day_of(last))))
+    for one in sorted(days):
+        rows.run(SQL["attribute_again"], one)
+
+
+def _link(rows: Rows, orders: dict[OrderKey, OrderReport]) -> dict[OrderKey, str]:
+    """Moves what is known by the client's id only to the venue's id; returns the links known now,
+    client's id to venue's id.
     """
     by_client = {key: order for key, order in orders.items() if order.order_id is None}
     links: dict[OrderKey, str] = {}
@@ -46,15 +90,7 @@ def _link(rows: Rows, orders: dict[OrderKey, OrderReport]) -> list[OrderKey]:
         if order_id is not None:
             del orders[key]
             _join_into(orders, (*key[:3], "o:" + order_id), order._replace(order_id=order_id))
-    absorbed = []
-    client_keys = sorted((*link[:3], "c:" + link[3]) for link in links)
-    for row in rows.read(SQL["read_orders"], client_keys):
-        order = OrderReport._make(row)
-        client_id = str(order.client_order_id)
-        order_id = links[(*order[:3], client_id)]
-        _join_into(orders, (*order[:3], "o:" + order_id), order._replace(order_id=order_id))
-        absorbed.append((*order[:3], "c:" + client_id))
-    return absorbed
+    return links
 
 
 def _join_into(orders: dict[OrderKey, OrderReport], key: OrderKey, order: OrderReport) -> None:

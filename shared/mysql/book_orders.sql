@@ -1,6 +1,6 @@
 -- name: read_orders
 SELECT account_id, product, instrument, order_id, client_order_id, venue, state, state_at_ms, side,
-  order_type, qty, price, stop_price, reduce_only, signal_id, strategy, reason
+  order_type, qty, price, stop_price, reduce_only, signal_id, strategy, reason, first_fill_ms, last_fill_ms
 FROM fleet_orders FORCE INDEX (PRIMARY)
 WHERE (account_id, product, instrument, order_key) IN ({rows});
 
@@ -14,7 +14,8 @@ WHERE (account_id, product, instrument, client_order_id) IN ({rows}) AND order_i
 -- rank and time, then the time with the old rank; on a tie neither of the later ones changes anything.
 INSERT INTO fleet_orders
   (account_id, product, instrument, order_key, order_id, client_order_id, venue, state, state_at_ms, side,
-   order_type, qty, price, stop_price, reduce_only, signal_id, strategy, reason, state_rank)
+   order_type, qty, price, stop_price, reduce_only, signal_id, strategy, reason, first_fill_ms, last_fill_ms,
+   state_rank)
 VALUES {rows}
 ON DUPLICATE KEY UPDATE
   state = IF((VALUES(state_rank), VALUES(state_at_ms), VALUES(state)) > (state_rank, state_at_ms, state),
@@ -34,8 +35,17 @@ ON DUPLICATE KEY UPDATE
     COALESCE(VALUES(reduce_only), reduce_only)),
   signal_id = GREATEST(COALESCE(signal_id, VALUES(signal_id)), COALESCE(VALUES(signal_id), signal_id)),
   strategy = GREATEST(COALESCE(strategy, VALUES(strategy)), COALESCE(VALUES(strategy), strategy)),
-  reason = GREATEST(COALESCE(reason, VALUES(reason)), COALESCE(VALUES(reason), reason));
+  reason = GREATEST(COALESCE(reason, VALUES(reason)), COALESCE(VALUES(reason), reason)),
+  first_fill_ms = LEAST(COALESCE(first_fill_ms, VALUES(first_fill_ms)),
+    COALESCE(VALUES(first_fill_ms), first_fill_ms)),
+  last_fill_ms = GREATEST(COALESCE(last_fill_ms, VALUES(last_fill_ms)),
+    COALESCE(VALUES(last_fill_ms), last_fill_ms));
 
 -- name: remove_orders
 DELETE FROM fleet_orders
 WHERE (account_id, product, instrument, order_key) IN ({rows});
+
+-- name: attribute_again
+-- What an order is known to belong to has changed: so have the parts of the days in which it was filled.
+UPDATE fleet_pnl_daily SET attribution_due = 1
+WHERE account_id = %s AND product = %s AND instrument = %s AND day BETWEEN %s AND %s;

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from heapq import merge
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from shared.ledger.days import day_number, day_text, time_text
 from shared.ledger.entries import PLACE
@@ -18,6 +18,7 @@ from shared.queries import load
 SQL = load(Path(__file__).with_name("book_positions.sql"))
 
 FOLD_CHUNK = 5_000  # fills read at once: about 3 MB
+FIRST_CHUNK = 300  # of the first chunk: who wants a day's fills stops there
 _CHECKPOINT_CHUNK = 16
 
 # Account, product, instrument, position side.
@@ -69,26 +70,29 @@ def position_at(
 
 
 def read_positions(rows: Rows, keys: Iterable[PositionKey]) -> dict[PositionKey, Position]:
-    return {
-        row[:4]: Position(
-            row[:4], row[4], State(row[5], row[6], row[7]), row[8], row[9], row[10], row[11],
-            (row[12], row[13], len(row[14].encode()), row[14].encode(), row[15]), row[16], row[17],
-        )
-        for row in rows.read(SQL["read"], sorted(keys))
-    }  # fmt: skip
+    return {row[:4]: position_of(row) for row in rows.read(SQL["read"], sorted(keys))}
+
+
+def position_of(row: tuple[Any, ...]) -> Position:
+    """From the columns in the order of the query `read`."""
+    return Position(
+        row[:4], row[4], State(row[5], row[6], row[7]), row[8], row[9], row[10], row[11],
+        (row[12], row[13], len(row[14].encode()), row[14].encode(), row[15]), row[16], row[17],
+    )  # fmt: skip
 
 
 def write_positions(rows: Rows, positions: Iterable[Position]) -> None:
     """Positions that moved on by newer fills."""
-    rows.write(SQL["write"], (_row(position) for position in positions))
+    rows.write(SQL["write"], (position_tuple(position) for position in positions))
 
 
 def write_refolded(rows: Rows, positions: Iterable[Position]) -> None:
     """Positions where something older than their newest fill has changed, or waits to."""
-    rows.write(SQL["write_refolded"], (_row(position) for position in positions))
+    rows.write(SQL["write_refolded"], (position_tuple(position) for position in positions))
 
 
-def _row(position: Position) -> tuple[object, ...]:
+def position_tuple(position: Position) -> tuple[object, ...]:
+    """The columns in the order of the query `write`."""
     ms, seq, _, trade_id, side = position.last
     state = position.state
     return (
@@ -155,30 +159,40 @@ def fills_from_day(rows: Rows, key: PositionKey, day: int) -> int:
 
 def fills_in_order(rows: Rows, key: PositionKey, from_ms: int) -> Iterator[FoldFill]:
     """The position's fills and entries from a time on, in their order; fills in chunks by key."""
-    fills = _stored_fills(rows, key, (from_ms, -(2**63), 0, "", ""))
-    entries = sorted(_entries(rows, key, from_ms), key=order_key)
-    return merge(fills, entries, key=order_key) if entries else fills
+    return fills_behind(rows, key, (from_ms, -(2**63), 0, b"", ""))
+
+
+def fills_behind(rows: Rows, key: PositionKey, place: OrderKey) -> Iterator[FoldFill]:
+    """The same, behind a place in the order."""
+    ms, seq, size, trade_id, side = place
+    fills = _stored_fills(rows, key, (ms, seq, size, trade_id.decode(), side))
+    behind = [one for one in _entries(rows, key, ms) if order_key(one) > place]
+    return merge(fills, sorted(behind, key=order_key), key=order_key) if behind else fills
 
 
 def _entries(rows: Rows, key: PositionKey, from_ms: int) -> list[FoldFill]:
     """Few, so all at once."""
-    found = rows.run(SQL["entries"], (*key, from_ms))
-    return [
-        FoldFill(at_ms, PLACE[kind], ref, kind, venue, qty, cost, None, None, None, asset, size)
-        for kind, ref, venue, at_ms, qty, cost, size, asset in found
-    ]
+    return [entry_of(row) for row in rows.run(SQL["entries"], (*key, from_ms))]
+
+
+def entry_of(row: tuple[Any, ...]) -> FoldFill:
+    """From the columns in the order of the query `entries`."""
+    kind, ref, venue, at_ms, qty, cost, size, asset = row
+    return FoldFill(at_ms, PLACE[kind], ref, kind, venue, qty, cost, None, None, None, asset, size)
 
 
 def _stored_fills(
     rows: Rows, key: PositionKey, after: tuple[int, int, int, str, str]
 ) -> Iterator[FoldFill]:
+    limit = min(FIRST_CHUNK, FOLD_CHUNK)
     while True:
         ms, seq, size, trade_id, side = after
         place = (ms, ms, ms, seq, seq, size, size, trade_id, trade_id, side)
-        chunk = rows.run(SQL["fills_in_order"], (*key, *place, FOLD_CHUNK))
+        chunk = rows.run(SQL["fills_in_order"], (*key, *place, limit))
         yield from map(FoldFill._make, chunk)
-        if len(chunk) < FOLD_CHUNK:
+        if len(chunk) < limit:
             return
+        limit = min(limit * 4, FOLD_CHUNK)
         last = FoldFill._make(chunk[-1])
         after = (
             last.executed_at_ms, last.venue_seq, len(last.trade_id.encode()), last.trade_id,

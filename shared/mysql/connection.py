@@ -169,6 +169,29 @@ def transaction(connection: Connection) -> Iterator[Cursor]:
             cursor.close()
 
 
+@contextmanager
+def snapshot(connection: Connection) -> Iterator[Cursor]:
+    """A cursor; everything read inside is as of one moment, and nothing can be written.
+
+    MySQL errors that `classify` knows come out as Unavailable.
+    """
+    connection.rollback()
+    cursor = connection.cursor()
+    try:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+        yield cursor
+    except MySQLdb.Error as error:
+        known = classify(error)
+        if known:
+            raise known from error
+        raise
+    finally:
+        with suppress(MySQLdb.Error):
+            connection.rollback()
+            cursor.close()
+
+
 def classify(error: BaseException) -> Unavailable | None:
     """Unavailable when the same work may succeed later; None for everything else (a bug, bad data).
 

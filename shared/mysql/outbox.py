@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from shared.mysql.book_rows import Rows
 from shared.queries import load
 
 SQL = load(Path(__file__).with_name("outbox.sql"))
@@ -27,6 +28,17 @@ class OutboxRow(NamedTuple):
     traceparent: str | None
 
 
+class NewEvent(NamedTuple):
+    """An event to be recorded."""
+
+    stream: str
+    type: str
+    event_key: str
+    event_id: str
+    ts_us: int
+    data: str
+
+
 class Unconfirmed(NamedTuple):
     """Rows of one partition that were sent a while ago and that no sink has confirmed."""
 
@@ -34,6 +46,17 @@ class Unconfirmed(NamedTuple):
     partition: int
     rows: int
     oldest_sent_at: float
+
+
+def record(rows: Rows, events: Iterable[NewEvent]) -> None:
+    """In the caller's transaction, with whatever caused them."""
+    rows.write(SQL["record"], events)
+    rows.flush()
+
+
+def on_their_way(rows: Rows, event_ids: Iterable[str]) -> set[str]:
+    """Those of them that are recorded and not applied yet."""
+    return {found for (found,) in rows.read(SQL["on_their_way"], ((one,) for one in event_ids))}
 
 
 def claim(connection: Any, limit: int, partitions: int) -> list[OutboxRow]:

@@ -1,3 +1,11 @@
+-- name: record
+INSERT INTO fleet_outbox (stream, type, event_key, event_id, ts_us, data)
+VALUES {rows}
+
+-- name: on_their_way
+-- Of these event ids, those that no sink has confirmed yet.
+SELECT event_id FROM fleet_outbox WHERE state < 2 AND event_id IN ({rows})
+
 -- name: claim
 -- Rows that wait, oldest first; rows another relay is claiming are passed over.
 SELECT id, stream, type, event_key, event_id, ts_us, data, traceparent

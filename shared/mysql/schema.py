@@ -62,13 +62,27 @@ FROM information_schema.views
 WHERE table_schema = DATABASE() AND table_name = 'fleet_account_sources'
 ON DUPLICATE KEY UPDATE value = VALUES(value), updated_at = UTC_TIMESTAMP(6)"""
 
+# A day belongs to the account's owner of that day; an account whose owners nobody has noted belongs
+# to Laravel's user of now. Both servers push `user_id` and `day` down into the innermost selects:
+# a user's year reads the rows of that user's accounts only. A window function would prevent it.
 _BY_USER = """\
 CREATE OR REPLACE SQL SECURITY INVOKER VIEW fleet_pnl_by_user AS
-SELECT s.user_id, p.day, p.asset, SUM(p.realized) AS realized, SUM(p.fees) AS fees,
+SELECT o.user_id, p.day, p.asset, SUM(p.realized) AS realized, SUM(p.fees) AS fees,
        SUM(p.funding) AS funding, SUM(p.other) AS other, CAST(SUM(p.fills) AS SIGNED) AS fills
-FROM fleet_pnl_daily AS p
-JOIN fleet_account_sources AS s ON s.id = p.account_id
-GROUP BY s.user_id, p.day, p.asset"""
+FROM (
+  SELECT n.account_id, n.user_id, n.valid_from, COALESCE(
+           (SELECT MIN(l.valid_from) FROM fleet_account_owners AS l
+            WHERE l.account_id = n.account_id AND l.valid_from > n.valid_from),
+           DATE '9999-12-31') AS valid_before
+  FROM fleet_account_owners AS n
+  UNION ALL
+  SELECT s.id, s.user_id, DATE '1000-01-01', DATE '9999-12-31'
+  FROM fleet_account_sources AS s
+  WHERE NOT EXISTS (SELECT 1 FROM fleet_account_owners AS n WHERE n.account_id = s.id)
+) AS o
+JOIN fleet_pnl_daily AS p
+  ON p.account_id = o.account_id AND p.day >= o.valid_from AND p.day < o.valid_before
+GROUP BY o.user_id, p.day, p.asset"""
 
 
 class Sources(NamedTuple):

@@ -1,7 +1,7 @@
 """Stream entry -> Event, or InvalidEvent with a reason to count and a sentence that says the cure.
 
 Reasons: missing_field, malformed, too_large, invalid_json, unknown_type, unknown_version,
-wrong_stream, wrong_partition, wrong_key, unsupported_product (the last two are raised by bodies).
+wrong_stream, wrong_partition, wrong_key (the last is raised by bodies).
 
 The good entry takes one straight path; everything about a bad one happens in functions of its own,
 because good ones come by the million.

@@ -21,7 +21,17 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import guest, laravel, latency, ledger, memory, reverse, runtime, takeover
+from tests.bench import (
+    dashboards,
+    guest,
+    laravel,
+    latency,
+    ledger,
+    memory,
+    reverse,
+    runtime,
+    takeover,
+)
 from tests.bench.figures import Figure
 from tests.bench.place import Place, place
 
@@ -36,10 +46,11 @@ class Size(NamedTuple):
     latency_seconds: int
     minutes: float
     jobs: int
+    daily_rows: int
 
 
-FULL = Size(5, 40_000, 3_000, 1_000_000, 30, 10, 5_000)
-QUICK = Size(3, 10_000, 1_000, 100_000, 15, 1, 2_000)
+FULL = Size(5, 40_000, 3_000, 1_000_000, 30, 10, 5_000, 10_000_000)
+QUICK = Size(3, 10_000, 1_000, 100_000, 15, 1, 2_000, 1_000_000)
 
 BENCHES: dict[str, Callable[[Place, Size], Figure]] = {
     "noop": lambda p, s: runtime.noop(p, events=100_000, rounds=s.rounds),
@@ -56,6 +67,7 @@ BENCHES: dict[str, Callable[[Place, Size], Figure]] = {
     "dispatch": lambda p, s: laravel.dispatch(p, jobs=s.jobs, rounds=s.rounds),
     "delay": lambda p, _: laravel.delay(p),
     "guest": lambda p, s: guest.guest(p, jobs=s.jobs, rounds=s.rounds),
+    "dashboards": lambda p, s: dashboards.dashboards(p, rows=s.daily_rows),
 }
 
 
@@ -67,12 +79,15 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="smaller runs")
     parser.add_argument("--rounds", type=int, help="pairs of runs behind a ratio")
     parser.add_argument("--minutes", type=float, help="of the memory figure")
+    parser.add_argument("--daily-rows", type=int, help="of the dashboards figure")
     options = parser.parse_args()
     if unknown := [name for name in options.names if name not in BENCHES]:
         parser.error(f"{', '.join(unknown)}: one of {', '.join(BENCHES)} expected")
     size = QUICK if options.quick else FULL
     size = size._replace(
-        rounds=options.rounds or size.rounds, minutes=options.minutes or size.minutes
+        rounds=options.rounds or size.rounds,
+        minutes=options.minutes or size.minutes,
+        daily_rows=options.daily_rows or size.daily_rows,
     )
     with place() as here:
         name = here.name()

@@ -173,8 +173,8 @@ def rows_by_batch(connection: Any, fed: Sequence[Fed]) -> Iterator[Batch]:
     cursor = connection.cursor()
     stored = []
     for table in TABLES:
-        cursor.execute(f"SELECT * FROM {table.name}")  # noqa: S608 - one of TABLES
-        columns = [column[0] for column in cursor.description]
+        columns = _written(cursor, table.name)
+        cursor.execute(f"SELECT {', '.join(columns)} FROM {table.name}")  # noqa: S608 - ours
         places = [columns.index(name) for name in table.key]
         by_key: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
         for row in cursor.fetchall():
@@ -189,6 +189,12 @@ def rows_by_batch(connection: Any, fed: Sequence[Fed]) -> Iterator[Batch]:
             keys = dict.fromkeys(tuple(fill[name] for name in table.key) for fill in told)
             batch.append((insert, [row for key in keys for row in by_key.get(key, [])]))
         yield batch
+
+
+def _written(cursor: Any, table: str) -> list[str]:
+    """Its columns, without those that the server computes."""
+    cursor.execute(f"SHOW COLUMNS FROM {table}")
+    return [name for name, *_, extra in cursor.fetchall() if "STORED GENERATED" not in extra]
 
 
 def _insert(table: str, columns: Sequence[str]) -> str:

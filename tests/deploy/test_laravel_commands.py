@@ -216,6 +216,7 @@ def test_the_fleet_reads_the_export_as_laravel_meant_it(
     assert str(settings.laravel.storage).endswith("/storage")
     assert settings.laravel.jobs == {
         "App\\Jobs\\Fleet\\DayClosed",
+        "App\\Jobs\\Fleet\\DayRestated",
         "App\\Jobs\\Fleet\\PositionDiverged",
         "App\\Jobs\\Fleet\\AccountSuspended",
         "Tradefleet\\Laravel\\Jobs\\HandBack",
@@ -456,6 +457,16 @@ def test_status_tells_what_python_s_own_status_tells(app: LaravelApplication) ->
     app.rows(
         "INSERT INTO fleet_requests (uuid, class, arguments, attempts) VALUES ('u', 'Sync', '', 1)"
     )
+    app.rows(
+        "INSERT INTO fleet_closed_days (day, grace_seconds, accounts)"
+        " VALUES ('2026-02-28', 600, 2), ('2026-03-01', 600, 2)"
+    )
+    for at in range(3):
+        app.rows(
+            "INSERT INTO fleet_breaks (kind, identity, details, closed_at)"
+            " VALUES ('position', %s, '{}', %s)",
+            str(at), "2026-03-01" if at == 2 else None,
+        )  # fmt: skip
     theirs = collect(app.connection, app.redis, app.prefix, ["orders"], 4, budget_bytes=None)
     said = app.artisan("fleet:status")
     row = next(line for line in said.splitlines() if "ledger" in line)
@@ -467,6 +478,13 @@ def test_status_tells_what_python_s_own_status_tells(app: LaravelApplication) ->
     assert "parked: malformed 2, overflow 1" in said
     assert "outbox: 1 waiting, 2 unconfirmed" in said
     assert "requests of the last day: Sync 1" in said
+    assert "books: closed through 2026-03-01, 2 open breaks" in said
+
+
+def test_status_of_a_fleet_that_has_done_nothing_yet(app: LaravelApplication) -> None:
+    said = app.artisan("fleet:status")
+    assert "parked: nothing" in said
+    assert "books: no day is closed yet, 0 open breaks" in said
 
 
 def test_status_before_the_first_migration_says_whom_to_ask(fresh: LaravelApplication) -> None:

@@ -131,9 +131,13 @@ def test_php_that_runs_a_job_of_python_s_says_why_that_is_wrong(
 
 EVENTS: dict[str, dict[str, Any]] = {
     "DayClosed": {"day": "2026-01-31", "accountIds": [1, 2, 3]},
+    "DayRestated": {
+        "accountId": 7, "days": ["2026-01-30", "2026-01-31"],
+        "causes": ['["fill",7,"linear","BTCUSDT","t1","buy"]'],
+    },
     "PositionDiverged": {"breakId": 5},
     "AccountSuspended": {"accountId": 7, "reason": "the key was refused"},
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [name.rpartition("\\")[2] for name in OUTGOING])

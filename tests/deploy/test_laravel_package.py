@@ -28,11 +28,14 @@ DESK = CHECKOUT / "deploy" / "desk" / "laravel"
 GOLDEN = sorted((CHECKOUT / "tests" / "fixtures" / "events").glob("*.json"))
 TABLE = routes(EVENTS, UPCASTERS)
 PARTITIONS = 8
+HAPPENED = ("at_ms", "executed_at_ms", "watermark_ms", "received_at_ms")
 LINE_CHARACTERS = 120  # PSR-12's soft limit
 
 USE = """
 use Tradefleet\\Laravel\\Fleet;
-use Tradefleet\\Laravel\\Stream\\{CashMoved, Event, OrderFilled, OrderPlaced, SignalReceived};
+use Tradefleet\\Laravel\\Stream\\{
+    CashMoved, Event, OrderFilled, OrderPlaced, PositionOpened, SignalReceived,
+};
 use Illuminate\\Support\\Facades\\{DB, Redis};
 function filled(int $account, string $trade) {
     return new OrderFilled(
@@ -160,7 +163,7 @@ def test_no_field_is_lost(app: LaravelApplication) -> None:
     for (type_, body), entry in zip(SAMPLES.values(), entries, strict=True):
         assert json.loads(entry["data"]) == body
         assert (entry["type"], entry["key"]) == (type_, key_of(body))
-        at_ms = body.get("at_ms") or body.get("executed_at_ms") or body["received_at_ms"]
+        (at_ms,) = (body[name] for name in HAPPENED if name in body)
         assert int(entry["tsUs"]) == at_ms * 1000
 
 
@@ -192,6 +195,23 @@ def test_a_float_or_an_int_is_no_amount_and_the_sentence_says_what_to_do(
     assert "send a string of a plain decimal such as '0.015'" in refused[1][1]
 
 
+def test_an_opening_of_nothing_needs_no_cost(app: LaravelApplication) -> None:
+    code = """
+        $flat = fn (string $qty, ?string $price = null) => new PositionOpened(
+            accountId: 7, venue: 'binance', product: 'linear', instrument: 'BTCUSDT',
+            positionSide: 'long', ref: '1', qty: $qty, settleAsset: 'USDT', atMs: 1764000000000,
+            entryPrice: $price,
+        );
+        foreach ([['0'], ['0.00'], ['-0'], ['0', '1'], ['1'], ['-1', '1']] as $given) {
+            say(refusal(fn () => $flat(...$given)));
+        }
+    """
+    *flat, no_cost, short = app.php(USE + code)
+    assert flat == [None] * 4
+    assert no_cost[1] == "an opening tells its cost by `entry_price` or by `cost`; send one of them"
+    assert short[1].startswith("`qty` is negative for a short and positive otherwise")
+
+
 def of_a_field(bad: Malformed) -> bool:
     """Whether one field of the data is wrong, in a way that PHP can be told of at all."""
     if not re.search(r": (\w+ = |no \w+$|\{.* against the rest$)", bad.kind):
@@ -200,10 +220,9 @@ def of_a_field(bad: Malformed) -> bool:
         data = json.loads(bad.fields[b"data"])
     except ValueError:
         return False
-    # A fill of an inverse contract is right, and waits parked. Null and left out are one in PHP, as
-    # are an empty object and an empty list.
+    # Null and left out are one in PHP, as are an empty object and an empty list.
     same = re.fullmatch(r"\w+ fill: revision = 'null' \(4\)|signal: targets = '{}' \(2\)", bad.kind)
-    return isinstance(data, dict) and "unsupported_product" not in bad.reasons and not same
+    return isinstance(data, dict) and not same
 
 
 def test_php_refuses_what_python_would_park(app: LaravelApplication) -> None:

@@ -26,6 +26,7 @@ from workers.laravel_jobs.outgoing import (
     OUTGOING,
     AccountSuspended,
     DayClosed,
+    DayRestated,
     PositionDiverged,
 )
 
@@ -89,16 +90,17 @@ def pusher(laravel: LaravelWorld) -> Pusher:
 
 TOLD = r"""
 use Illuminate\Support\Facades\Artisan;
-foreach (['Told', 'Fleet\DayClosed', 'Fleet\PositionDiverged', 'Fleet\AccountSuspended'] as $name) {
+$classes = ['DayClosed', 'DayRestated', 'PositionDiverged', 'AccountSuspended'];
+foreach (['Told', ...array_map(fn ($one) => 'Fleet\\'.$one, $classes)] as $name) {
     $parts = explode('\\', 'App\\Jobs\\'.$name);
     $short = array_pop($parts);
     eval('namespace '.implode('\\', $parts).'; class '.$short.' {
         use \Illuminate\Bus\Queueable, \Illuminate\Queue\InteractsWithQueue;
         public $name; public string $day; public array $accountIds; public int $breakId;
-        public int $accountId; public string $reason;
+        public int $accountId; public string $reason; public array $days; public array $causes;
         public function handle() {
             $own = array_intersect_key(get_object_vars($this), array_flip(
-                ["name", "day", "accountIds", "breakId", "accountId", "reason"]));
+                ["name", "day", "accountIds", "breakId", "accountId", "reason", "days", "causes"]));
             \say([static::class, array_filter($own, fn ($one) => $one !== null),
                 $this->job->maxTries(), $this->job->backoff(), $this->job->uuid()]);
         }
@@ -148,24 +150,26 @@ def test_a_job_is_in_its_callers_transaction(
     assert outbox.queue.lengths() == (1, 0, 0, 1)
 
 
-def test_php_runs_each_of_the_three_classes(
+def test_php_runs_each_of_the_classes(
     outbox: Outbox, relay_mysql: Any, pusher: Pusher
 ) -> None:
     jobs = [
         DayClosed(day=DAY, account_ids=[1, LAST_ID]),
+        DayRestated(account_id=42, days=[DAY], causes=['["fill",42]']),
         PositionDiverged(break_id=7),
         AccountSuspended(account_id=42, reason="the key was refused: é"),
     ]
     sent = [dispatch(outbox.connection, outbox.settings, job) for job in jobs]
     outbox.connection.commit()
-    assert push_waiting(relay_mysql, pusher) == 3
+    assert push_waiting(relay_mysql, pusher) == 4
     options = [5, "5,30,120"]
     given = {
         "DayClosed": {"day": "2026-11-24", "accountIds": [1, LAST_ID]},
+        "DayRestated": {"accountId": 42, "days": ["2026-11-24"], "causes": ['["fill",42]']},
         "PositionDiverged": {"breakId": 7},
         "AccountSuspended": {"accountId": 42, "reason": "the key was refused: é"},
     }
-    assert run(outbox.world, 3) == [
+    assert run(outbox.world, 4) == [
         [f"App\\Jobs\\Fleet\\{name}", properties, *options, uuid]
         for (name, properties), uuid in zip(given.items(), sent, strict=True)
     ]

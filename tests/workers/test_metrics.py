@@ -25,6 +25,7 @@ def status(*partitions: int, halted: str | None = None) -> Status:
         oldest_outbox_seconds=6.5, restating_positions=0, redis_used_bytes=100,
         redis_budget_bytes=None,
         laravel=LaravelStatus([QueueStatus("fleet", 3, 2, 1, 0)], 4, 5, 6.5),
+        identity_breaks=2,
     )  # fmt: skip
 
 
@@ -49,6 +50,7 @@ def test_a_status_becomes_gauges() -> None:
     assert value(meter, "fleet_partition_owned", **PARTITION) == 1
     assert value(meter, "fleet_partition_halted", **PARTITION) == 1
     assert value(meter, "fleet_outbox_waiting") == 4
+    assert value(meter, "fleet_identity_breaks") == 2
     assert value(meter, "fleet_laravel_queue_jobs", queue="fleet", state="delayed") == 2
     assert value(meter, "fleet_laravel_quarantined") == 4
     assert value(meter, "fleet_dispatches_oldest_seconds") == 6.5

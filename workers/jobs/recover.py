@@ -1,27 +1,42 @@
 """Operator job: after a restore of MySQL or a loss of Redis, bring everything in once more.
 
 Every stream is read again from its first entry and every outbox row is sent again. Identity makes
-each double harmless, so this may be run at any time, twice, and while traffic flows.
+each double harmless, so this may be run at any time, twice, and while traffic flows. Once all of it
+is in the books they are compared with the exchanges' reports: half recovered, they would differ.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from redis import Redis
 
 from shared.mysql import outbox
+from shared.mysql import reconcile as books
 from shared.mysql.connection import connect
 from shared.mysql.offsets import SQL as OFFSETS_SQL
+from shared.queries import load
 from shared.settings import Settings
 from shared.streams.connection import control_client
 from shared.streams.keys import stream_key
+from workers.day_close import SQL as DAY_SQL
+from workers.day_close import is_settled
 from workers.jobs.operator import Progress
+from workers.reconcile import reconcile_all
 from workers.registry import STREAMS
 
+SQL = load(Path(__file__).with_name("recover.sql"))
+
 ROWS = 10_000
+PATIENCE_SECONDS = 120.0
+"""Without anything moving. Then nobody reads the streams, or a partition is halted."""
+LOOK_SECONDS = 1.0
+NOT_SETTLED = "nothing moved for a while: `fleet status`; once all is read: `fleet reconcile`"
 
 
 class Recovered(NamedTuple):
@@ -31,7 +46,9 @@ class Recovered(NamedTuple):
     outbox_rows: int
 
 
-def run(settings: Settings, progress: Progress) -> dict[str, Any]:
+def run(
+    settings: Settings, progress: Progress, *, patience: float = PATIENCE_SECONDS
+) -> dict[str, Any]:
     """The operator job. An interrupted one goes on behind the last outbox row it sent."""
     begun = progress.checkpoint or {}
     with (
@@ -50,7 +67,39 @@ def run(settings: Settings, progress: Progress) -> dict[str, Any]:
             ),
             cancelled=progress.cancelled,
         )
-    return ended._asdict()
+        progress.update(sum(ended), note="sent; waiting until it is in the books")
+        if not wait_until_settled(connection, redis, settings.prefix, progress, patience):
+            return {**ended._asdict(), "reconciled": NOT_SETTLED}
+        accounts = books.reporting(connection)
+        compared = reconcile_all(connection, settings, accounts, progress.cancelled)
+    return {**ended._asdict(), "reconciled": compared._asdict()}
+
+
+def wait_until_settled(
+    connection: Any, redis: Redis, prefix: str, progress: Progress, patience: float
+) -> bool:
+    """Whether all that was on its way at the call came into the books; False when cancelled, and
+    after `patience` seconds in which nothing moved.
+    """
+    cursor = connection.cursor()
+    begun = datetime.now(UTC)
+    stood: Any = None
+    moved_at = time.monotonic()
+    while not progress.cancelled():
+        if is_settled(cursor, redis, prefix, begun):
+            connection.commit()
+            return True
+        cursor.execute(SQL["left"])
+        left = cursor.fetchone()
+        cursor.execute(DAY_SQL["offsets"])
+        stands = (left, sorted(cursor.fetchall()))
+        connection.commit()
+        if stands != stood:
+            stood, moved_at = stands, time.monotonic()
+        elif time.monotonic() - moved_at >= patience:
+            return False
+        time.sleep(LOOK_SECONDS)
+    return False
 
 
 def recover(

@@ -26,4 +26,7 @@ OPERATOR_JOBS: Mapping[str, OperatorJob] = {
     "recover": OperatorJob(
         "workers.jobs.recover:run", 24 * 3600, "after a loss of MySQL or Redis: send all again"
     ),
+    "rebuild": OperatorJob(
+        "workers.jobs.rebuild:run", 7 * 24 * 3600, "positions and P&L again from immutable rows"
+    ),
 }

@@ -16,6 +16,8 @@ from workers.laravel_jobs.arguments import I63_LIMIT, AccountId, Arguments
 
 ACCOUNTS_PER_JOB = 500
 """A day's end of 100,000 accounts is 200 jobs, each of some 4 KB."""
+DAYS_PER_JOB = 100
+CAUSES_PER_JOB = 20
 
 
 class DayClosed(Arguments):
@@ -24,6 +26,18 @@ class DayClosed(Arguments):
     day: date = Field(description="the UTC day, YYYY-MM-DD")
     account_ids: Annotated[list[AccountId], Field(min_length=1, max_length=ACCOUNTS_PER_JOB)] = (
         Field(description="ids of the exchange accounts, 500 at most")
+    )
+
+
+class DayRestated(Arguments):
+    """Something late has changed closed days of an account: read their daily P&L again."""
+
+    account_id: AccountId = Field(description="id of the exchange account")
+    days: Annotated[list[date], Field(min_length=1, max_length=DAYS_PER_JOB)] = Field(
+        description="the UTC days, YYYY-MM-DD, in order; where there are 100, there may be more"
+    )
+    causes: Annotated[list[str], Field(max_length=CAUSES_PER_JOB)] = Field(
+        description="identities of what came late, 20 at most"
     )
 
 
@@ -48,6 +62,7 @@ NAMESPACE = "App\\Jobs\\Fleet\\"
 
 OUTGOING: Mapping[str, type[Arguments]] = {
     f"{NAMESPACE}DayClosed": DayClosed,
+    f"{NAMESPACE}DayRestated": DayRestated,
     f"{NAMESPACE}PositionDiverged": PositionDiverged,
     f"{NAMESPACE}AccountSuspended": AccountSuspended,
 }

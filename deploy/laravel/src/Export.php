@@ -21,6 +21,7 @@ final class Export
     /** Classes that the fleet dispatches, once the application has them. */
     private const JOBS = [
         'App\Jobs\Fleet\DayClosed',
+        'App\Jobs\Fleet\DayRestated',
         'App\Jobs\Fleet\PositionDiverged',
         'App\Jobs\Fleet\AccountSuspended',
         HandBack::class,

@@ -73,6 +73,15 @@ final class Status
         return ['waiting' => $counts['0'] ?? 0, 'unconfirmed' => $counts['1'] ?? 0];
     }
 
+    /** @return array{closed_day: ?string, open_breaks: int} the last UTC day that is closed */
+    public function books(): array
+    {
+        return [
+            'closed_day' => $this->table('fleet_closed_days')->max('day'),
+            'open_breaks' => $this->table('fleet_breaks')->whereNull('closed_at')->count(),
+        ];
+    }
+
     /** @return array<string, int> class => jobs of the last 24 hours that Python has seen */
     public function requests(): array
     {

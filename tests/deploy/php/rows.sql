@@ -26,5 +26,26 @@ VALUES ('orders', 3, '1-0', '7', 'x', 'e', '{}', '{', 7, 'invalid_json', 'no JSO
 INSERT INTO fleet_account_state (account_id, incomplete)
 VALUES (7, 1);
 
+INSERT INTO fleet_closed_days (day, closed_at, grace_seconds, accounts)
+VALUES ('2026-01-01', '2026-01-02 00:10:00.5', 600, 1);
+
+INSERT INTO fleet_restatements (batch, account_id, product, instrument, day, asset, version, realized, fees, funding, other, fills, cause, restated_at)
+VALUES ('b', 7, 'linear', 'BTCUSDT', '2026-01-01', 'USDT', 3, '1.25', '0.1', 0, 0, 1, '{"identities":["[\\"fill\\",7]"],"more":2}', '2026-01-05 12:00:00');
+
+INSERT INTO fleet_breaks (kind, account_id, identity, details, cause, expected, actual, opened_at, closed_at)
+VALUES ('position', 7, 'i1', '{"qty":["1","2"]}', 'unknown', '1', '2', '2026-01-05 12:00:00', NULL),
+  ('position', 7, 'i2', '{}', NULL, NULL, NULL, '2026-01-05 12:00:00', '2026-01-06 00:00:00');
+
+INSERT INTO fleet_pnl_attribution (account_id, product, instrument, day, asset, bucket, strategy, signal_id, realized, fills)
+VALUES (7, 'linear', 'BTCUSDT', '2026-01-01', 'USDT', 'signal', 'breakout', '991', '1.75', 1),
+  (7, 'linear', 'BTCUSDT', '2026-01-01', 'USDT', 'manual', '', '', '-0.25', 1);
+
+INSERT INTO fleet_equity (account_id, asset, at, cash, unrealized, flows, unpriceable, oldest_price_at)
+VALUES (7, 'USDT', '2026-01-02 00:00:00', '1001.5', '-3.5', '1000', 0, '2026-01-01 23:59:00'),
+  (7, 'USDT', '2026-01-03 00:00:00', '1001.5', NULL, '1000', 1, NULL);
+
+INSERT INTO fleet_account_owners (account_id, valid_from, user_id, source)
+VALUES (7, '2026-01-01', 70, 'laravel'), (7, '2026-02-01', 71, 'operator');
+
 INSERT INTO {laravel}.exchange_accounts (id, user_id, venue, product, api_key, api_secret)
 VALUES (7, 70, 'desk', 'linear', '', '');

@@ -18,7 +18,8 @@ REPORTS = st.lists(
         st.sampled_from(["placed", "filled", "canceled", "rejected"]),
         st.integers(0, 3), OPTIONAL, OPTIONAL,
         st.sampled_from([None, Decimal(9), Decimal(10)]),
-    ).map(lambda fields: OrderReport(*fields)),
+        st.sampled_from([None, 1, 2, 3]),
+    ).map(lambda f: OrderReport(*f[:-1])._replace(first_fill_ms=f[-1], last_fill_ms=f[-1])),
     min_size=1, max_size=6,
 )  # fmt: skip
 
@@ -43,6 +44,16 @@ def test_an_order_is_keyed_by_the_venue_s_id_once_it_is_known() -> None:
     assert order_row_key(order._replace(order_id=None, client_order_id="x")) == "c:x"
     with pytest.raises(ValueError, match="order_id"):
         order_row_key(order._replace(order_id=None))
+
+
+@given(REPORTS)
+def test_the_fills_of_an_order_lie_between_the_earliest_and_the_latest_told(
+    reports: list[OrderReport],
+) -> None:
+    times = [one.first_fill_ms for one in reports if one.first_fill_ms is not None]
+    joined = reduce(join, reports)
+    expected = (min(times), max(times)) if times else (None, None)
+    assert (joined.first_fill_ms, joined.last_fill_ms) == expected
 
 
 @given(REPORTS, st.randoms(use_true_random=False))

@@ -111,11 +111,24 @@ def test_a_later_spot_purchase_does_not_pay_back_unknown_basis() -> None:
     assert state(fill("sell", "4", product="spot"), fill(product="spot")) == (1, 100, 4)
 
 
-def test_inverse_is_refused_by_name() -> None:
-    with pytest.raises(UnsupportedProduct, match="inverse"):
-        list(fold_days(FLAT, [fill()], "inverse"))
-    with pytest.raises(UnsupportedProduct, match="inverse"):
-        merge([report(product="inverse")])
+def test_an_inverse_entry_is_harmonic() -> None:
+    bought = [fill(product="inverse", qty=q, price=p) for q, p in (("1000", "5000"), ("1000", "4"))]
+    held = state(*bought)
+    assert held == (2000, D("250.2"), 0)
+    assert average_entry("inverse", held, D(1)) == D("7.993605115907274181")
+
+
+def test_an_inverse_long_gains_what_its_value_in_coins_falls() -> None:
+    opened = state(fill(product="inverse", qty="100", price="50"))
+    assert opened == (100, 2, 0)
+    sold = fill("sell", "50", "100", product="inverse")
+    end: Any = fold(opened, [sold], "inverse")
+    assert (end.state, end.realized) == ((50, 1, 0), D("0.5"))
+
+
+def test_an_option_is_refused_by_name() -> None:
+    with pytest.raises(UnsupportedProduct, match="option"):
+        list(fold_days(FLAT, [fill()], "option"))
 
 
 def test_an_amount_beyond_twenty_digits_overflows_instead_of_being_cut() -> None:

@@ -26,6 +26,8 @@ def clear(
     tables = (
         "fleet_fills", "fleet_fill_reports", "fleet_positions", "fleet_position_days",
         "fleet_pnl_daily", "fleet_orders", "fleet_breaks", "fleet_cash_entries", "fleet_signals",
+        "fleet_pnl_attribution", "fleet_rounding",
+        "fleet_position_entries", "fleet_restatements",
     )  # fmt: skip
     with closing(connect(mysql_root, fleet_schema)) as root:
 
@@ -33,6 +35,7 @@ def clear(
             mysql_schema.rollback()
             for table in tables:
                 root.cursor().execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
+            root.cursor().execute("DELETE FROM fleet_settings WHERE name = 'closed_through'")
             root.commit()
 
         yield empty

@@ -2,216 +2,24 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterable, Sequence
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import MySQLdb
 import pytest
 
-from shared.ledger.fill import Fill, FillReport, merge, order_key, read_report
+from shared.ledger.fill import read_report
 from shared.ledger.identity import fill_identity
 from shared.ledger.money import AmountOverflow
 from shared.mysql.book import Book
-from tests.ledger_world import (
-    DAY_MS,
-    FIRST_DAY,
-    amount,
-    batches,
-    report,
-    retold,
-    shuffled,
-    trades,
-)
+from tests.books import assert_as_expected, deliver, rows, settle
+from tests.ledger_world import DAY_MS, FIRST_DAY, amount, report
 
 D = Decimal
-# Columns that count writes or are handed out by the server.
-COUNTERS = {"version", "id"}
-TABLES = (
-    "fleet_fills", "fleet_fill_reports", "fleet_positions", "fleet_position_days",
-    "fleet_pnl_daily", "fleet_orders", "fleet_breaks",
-)  # fmt: skip
 
 
-def rows(connection: Any, table: str, columns: str = "*", where: str = "") -> list[Any]:
-    cursor = connection.cursor()
-    cursor.execute(f"SELECT {columns} FROM {table} {where}")  # noqa: S608 - our own names
-    found = sorted(cursor.fetchall(), key=repr)
-    connection.commit()
-    return found
-
-
-def dump(connection: Any) -> dict[str, list[Any]]:
-    tables = {}
-    for table in TABLES:
-        cursor = connection.cursor()
-        cursor.execute(f"SELECT * FROM {table} LIMIT 0")  # noqa: S608 - our own names
-        names = [column[0] for column in cursor.description if column[0] not in COUNTERS]
-        tables[table] = rows(connection, table, ", ".join(f"`{name}`" for name in names))
-    return tables
-
-
-def deliver(
-    connection: Any,
-    pieces: Iterable[Sequence[FillReport]],
-    inline: int = 5_000,
-    limit: int = 20_000,
-) -> dict[str, list[Any]]:
-    """Books the pieces, each in its own transaction, with the folds that fall due, and then all."""
-    for piece in pieces:
-        Book(connection, inline_refold_fills=inline).record_fills(piece)
-        connection.commit()
-        Book(connection).restate(limit)
-        connection.commit()
-    settle(connection, limit)
-    return dump(connection)
-
-
-def settle(connection: Any, limit: int = 20_000) -> int:
-    turns = 1
-    while Book(connection).restate(limit, idle=True):
-        connection.commit()
-        turns += 1
-        assert turns < 10_000
-    connection.commit()
-    return turns
-
-
-# ---- an oracle of its own: everything sorted, folded once, in wide decimals
-
-WIDE = Context(prec=200, rounding=ROUND_HALF_EVEN)
-QUANTUM = D("1E-18")
-
-
-class Oracle:
-    """Expected positions and daily rows of merged fills, without a line of the ledger's fold."""
-
-    def __init__(self, fills: Iterable[Fill]) -> None:
-        self.positions: dict[Any, list[D]] = {}  # qty, cost, unknown, realized, fills
-        self.daily: dict[Any, list[Any]] = {}  # realized, fees, fills
-        for fill in sorted(fills, key=order_key):
-            self._take(fill)
-
-    def _take(self, fill: Fill) -> None:
-        key = (fill.account_id, fill.product, fill.instrument, fill.position_side)
-        book = self.positions.setdefault(key, [D(0)] * 5)
-        day = fill.executed_at_ms // DAY_MS
-        row = self._daily(fill, day, fill.settle_asset)
-        if fill.fee:
-            fees = self._daily(fill, day, str(fill.fee_asset))
-            fees[1] = WIDE.add(fees[1], fill.fee)
-        sign = D(1) if fill.side == "buy" else D(-1)
-        qty, value = WIDE.multiply(sign, fill.qty), WIDE.multiply(sign, fill.value)
-        if fill.product == "spot":
-            fee = fill.fee if fill.fee and fill.fee_asset == fill.base_asset else D(0)
-            gain = self._spot(book, WIDE.subtract(qty, fee), value)
-        else:
-            gain = self._linear(book, qty, value)
-        book[3] = WIDE.add(book[3], gain)
-        book[4] += 1
-        row[0] = WIDE.add(row[0], gain)
-        row[2] += 1
-
-    def _daily(self, fill: Fill, day: int, asset: str) -> list[Any]:
-        key = (fill.account_id, fill.product, fill.instrument, day, asset)
-        return self.daily.setdefault(key, [D(0), D(0), 0])
-
-    @staticmethod
-    def _part(amount_: D, part: D, whole: D) -> D:
-        return WIDE.quantize(WIDE.divide(WIDE.multiply(amount_, part), whole), QUANTUM)
-
-    def _linear(self, book: list[D], qty: D, value: D) -> D:
-        held, cost = book[0], book[1]
-        book[0] = WIDE.add(held, qty)
-        if held * qty >= 0:
-            book[1] = WIDE.add(cost, value)
-            return D(0)
-        if abs(qty) <= abs(held):
-            out = self._part(cost, WIDE.minus(qty), held)
-            book[1] = WIDE.subtract(cost, out)
-            return WIDE.minus(WIDE.add(value, out))
-        closing = self._part(value, WIDE.minus(held), qty)
-        book[1] = WIDE.subtract(value, closing)
-        return WIDE.minus(WIDE.add(closing, cost))
-
-    def _spot(self, book: list[D], qty: D, value: D) -> D:
-        held, cost = book[0], book[1]
-        if qty > 0:
-            book[0], book[1] = WIDE.add(held, qty), WIDE.add(cost, value)
-            return D(0)
-        if qty == 0:
-            return WIDE.minus(value)
-        known = min(held, WIDE.minus(qty))
-        closing = self._part(value, known, WIDE.minus(qty))
-        out = self._part(cost, known, held) if held else D(0)
-        book[0], book[1] = WIDE.subtract(held, known), WIDE.subtract(cost, out)
-        book[2] = WIDE.add(book[2], WIDE.subtract(WIDE.minus(qty), known))
-        return WIDE.minus(WIDE.add(closing, out))
-
-
-def assert_as_expected(connection: Any, told: Iterable[FillReport]) -> None:
-    sets: dict[Any, list[FillReport]] = {}
-    for one in told:
-        sets.setdefault(one[:5], []).append(one)
-    oracle = Oracle(merge(reports)[0] for reports in sets.values())
-    stored = {
-        row[:4]: list(row[4:])
-        for row in rows(
-            connection,
-            "fleet_positions",
-            "account_id, product, instrument, position_side,"
-            " qty, cost, unknown_basis_qty, realized, fills",
-        )
-    }
-    assert stored == oracle.positions
-    daily = {
-        (*row[:3], row[3].toordinal() - 719_163, row[4]): list(row[5:])
-        for row in rows(
-            connection,
-            "fleet_pnl_daily",
-            "account_id, product, instrument, day, asset, realized, fees, fills",
-        )
-    }
-    assert daily == oracle.daily
-
-
-# ---- any delivery, the same rows
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_shuffled_doubled_and_split_delivery_ends_in_the_same_rows(
-    mysql_schema: Any, clear: Callable[[], None], seed: int
-) -> None:
-    draw = random.Random(seed)
-    originals = trades(seed, draw.choice([10, 60, 100]))
-    told = [one for fill in originals for one in (fill, *retold(draw, fill))]
-    ordered = deliver(mysql_schema, [told])
-    assert_as_expected(mysql_schema, told)
-    for inline, limit in ((5_000, 20_000), (4, 5), (0, 1)):
-        clear()
-        pieces = batches(draw, shuffled(draw, told), draw.choice([3, 25, 100]))
-        assert deliver(mysql_schema, pieces, inline, limit) == ordered
-
-
-def test_in_order_fills_one_by_one_equal_one_batch(
-    mysql_schema: Any, clear: Callable[[], None]
-) -> None:
-    told = trades(11, 120)
-    whole = deliver(mysql_schema, [told])
-    clear()
-    assert deliver(mysql_schema, [[one] for one in told]) == whole
-    assert_as_expected(mysql_schema, told)
-
-
-def test_many_fills_in_reverse_wait_and_are_folded_in_bounded_pieces(mysql_schema: Any) -> None:
-    told = trades(5, 6_000, accounts=1, days=20, products=["linear"], hedge=False)
-    told.reverse()
-    pieces = [told[start : start + 500] for start in range(0, len(told), 500)]
-    deliver(mysql_schema, pieces, inline=100, limit=300)
-    assert_as_expected(mysql_schema, told)
-    cursor = mysql_schema.cursor()
-    cursor.execute("SELECT COUNT(*), SUM(restating_fills) FROM fleet_positions")
-    assert cursor.fetchone() == (2, 0)
+# ---- folds that wait
 
 
 def test_a_long_fold_waits_and_says_from_when(mysql_schema: Any) -> None:

@@ -9,13 +9,30 @@ from typing import Any, get_type_hints
 import pytest
 
 from shared.ledger.cash import CashEntry
+from shared.ledger.entries import PositionEntry
 from shared.ledger.fill import FillReport, read_report
-from shared.ledger.identity import report_hash
+from shared.ledger.identity import cash_identity, report_hash
+from shared.ledger.observed import ObservedBalance, ObservedPosition
 from shared.ledger.orders import OrderReport
 from shared.ledger.signals import SignalReport
 from shared.streams.decode import decode, routes
 from shared.streams.event import Event
-from tests.event_samples import CASH, FILL, ORDER, SAMPLES, SIGNAL, entry, key_of, place
+from tests.event_samples import (
+    ACCOUNT,
+    BALANCE,
+    CASH,
+    DEPOSIT,
+    FILL,
+    HELD,
+    OPENED,
+    ORDER,
+    POSITION,
+    SAMPLES,
+    SIGNAL,
+    entry,
+    key_of,
+    place,
+)
 from workers.events.order_filled import Model as Fill
 from workers.events.order_report import OrderBody
 from workers.registry import EVENTS, STREAMS, UPCASTERS
@@ -33,17 +50,24 @@ class Records:
         self.got.append(reports)
 
     record_cash = record_orders = record_signals = record_fills
+    record_position_entries = record_fills
+    record_observed_positions = record_observed_balances = record_fills
 
 
 def applied(type_: str, *bodies: dict[str, Any]) -> Any:
+    """What the book was given in its only call."""
+    (given,) = all_applied(type_, *bodies)
+    return given
+
+
+def all_applied(type_: str, *bodies: dict[str, Any]) -> list[Any]:
     events: list[Event[Any]] = []
     for body in bodies:
         key = key_of(body)
         events.append(decode(*place(type_, key), "5-1", entry(type_, body, key), TABLE))
     book = Records()
     EVENTS[type_].apply(book, events)
-    (given,) = book.got
-    return given
+    return book.got
 
 
 def test_fills_arrive_in_one_call_as_the_ledger_reads_them_back() -> None:
@@ -71,6 +95,69 @@ def test_cash_arrives_with_empty_text_where_it_belongs_to_no_position() -> None:
         assert entry_ == CashEntry(**(CASH | changed), data=text, report_hash=report_hash(text))
 
 
+def moved(**change: Any) -> list[PositionEntry]:
+    """What a movement like DEPOSIT does to the holding."""
+    cash, *moves = all_applied("cash.moved.1", DEPOSIT | change)
+    assert [entry_.ref for entry_ in cash] == [DEPOSIT["ref"]]
+    return [move for given in moves for move in given]
+
+
+def test_what_comes_in_with_a_basis_and_what_goes_out_moves_the_holding() -> None:
+    (came,) = moved()
+    assert came.key == (
+        ACCOUNT, "spot", "BTC/USDT", "net", "in",
+        cash_identity(ACCOUNT, "DEPOSIT", DEPOSIT["ref"], "BTC", "BTC/USDT"),
+    )  # fmt: skip
+    assert (came.qty, came.cost, came.settle_asset) == (
+        Decimal("0.5"), Decimal("32061.55"), "USDT",
+    )  # fmt: skip
+    assert came.at_ms == DEPOSIT["at_ms"]
+    (went,) = moved(amount="-0.25", kind="transfer_out", basis=None)
+    assert (went.kind, went.qty, went.cost) == ("out", Decimal("0.25"), Decimal(0))
+    (free,) = moved(basis="0")
+    assert (free.kind, free.cost) == ("in", Decimal(0))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"basis": None}, {"amount": "0", "basis": None}, {"quote_asset": None, "basis": None}],
+)
+def test_what_has_no_known_basis_or_moves_nothing_leaves_the_holding_alone(
+    change: dict[str, Any],
+) -> None:
+    assert moved(**change) == []
+
+
+def test_an_opening_arrives_with_its_cost() -> None:
+    (opened,) = applied("position.opened.1", OPENED)
+    assert opened.key == (ACCOUNT, "linear", "BTCUSDT", "short", "open", OPENED["ref"])
+    assert (opened.qty, opened.cost) == (Decimal("-0.125"), Decimal("-8015.3875"))
+    (held,) = applied("position.opened.1", HELD)
+    assert (held.qty, held.cost) == (Decimal("0.125"), Decimal("8015.3875"))
+    inverse = OPENED | {
+        "product": "inverse", "qty": "-12", "contract_size": "100", "entry_price": "60000",
+    }  # fmt: skip
+    assert applied("position.opened.1", inverse)[0].cost == Decimal("-0.02")
+    flat = OPENED | {"qty": "0", "entry_price": None, "contract_size": None}
+    (closed,) = applied("position.opened.1", flat)
+    assert (closed.qty, closed.cost, closed.contract_size) == (0, 0, 1)
+    assert closed.data == json.dumps(flat)
+
+
+def test_what_an_exchange_reports_arrives_under_the_same_names() -> None:
+    for type_, body, record in (
+        ("position.observed.1", POSITION, ObservedPosition),
+        ("balance.observed.1", BALANCE, ObservedBalance),
+    ):
+        (observed,) = applied(type_, body)
+        amounts = {"qty", "entry_price", "mark_price", "contract_size", "wallet"} & set(body)
+        told = body | {name: Decimal(body[name]) for name in amounts}
+        text = json.dumps(body)
+        assert observed == record(**told, data=text, report_hash=report_hash(text))
+    (bare,) = applied("balance.observed.1", BALANCE | {"product": None})
+    assert bare.product == ""
+
+
 def test_null_means_not_known() -> None:
     empty = dict.fromkeys(
         ["order_id", "contract_size", "fee", "fee_asset", "venue_seq", "source", "client_order_id",
@@ -93,7 +180,8 @@ def test_signals_arrive_with_entry_and_targets_in_their_data() -> None:
 
 def test_bodies_have_the_names_of_the_ledgers_records() -> None:
     assert {*get_type_hints(Fill), "data", "report_hash"} == set(get_type_hints(FillReport))
-    assert {*get_type_hints(OrderBody), "state"} == set(OrderReport._fields)
+    of_fills = {"first_fill_ms", "last_fill_ms"}
+    assert {*get_type_hints(OrderBody), "state"} == set(OrderReport._fields) - of_fills
 
 
 def test_every_type_has_a_sample_and_a_stream_that_is_read() -> None:

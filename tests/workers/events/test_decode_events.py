@@ -13,7 +13,20 @@ from hypothesis import strategies as st
 from shared.errors import InvalidEvent
 from shared.streams.decode import decode, routes
 from shared.streams.event import Event
-from tests.event_samples import FILL, ORDER, SAMPLES, SIGNAL, SPOT, entry, flat, key_of, place
+from tests.event_samples import (
+    DEPOSIT,
+    FILL,
+    OPENED,
+    ORDER,
+    POSITION,
+    SAMPLES,
+    SIGNAL,
+    SPOT,
+    entry,
+    flat,
+    key_of,
+    place,
+)
 from workers.events.parked import account_of, identity_of
 from workers.registry import EVENTS, UPCASTERS
 
@@ -59,7 +72,7 @@ FILLS = st.fixed_dictionaries(
     {
         "account_id": st.integers(1, 2**64 - 1),
         "venue": texts(32),
-        "product": st.sampled_from(["linear", "spot"]),
+        "product": st.sampled_from(["linear", "inverse", "spot"]),
         "instrument": texts(64),
         "position_side": st.just("net"),
         "trade_id": texts(128),
@@ -178,7 +191,7 @@ def test_a_fee_may_be_a_rebate_and_its_asset_known_before_it() -> None:
     assert decoded("order.filled.1", FILL | {"fee": None}).body["fee_asset"] == "USDT"
 
 
-def test_sides_of_a_hedge_belong_to_linear_contracts() -> None:
+def test_sides_of_a_hedge_belong_to_contracts() -> None:
     assert (
         decoded("order.filled.1", FILL | {"position_side": "short"}).body["position_side"]
         == "short"
@@ -187,10 +200,62 @@ def test_sides_of_a_hedge_belong_to_linear_contracts() -> None:
         decoded("order.filled.1", SPOT | {"position_side": "short"})
 
 
-def test_an_inverse_fill_says_that_it_can_be_replayed_later() -> None:
-    with pytest.raises(InvalidEvent, match="can be replayed") as caught:
-        decoded("order.filled.1", FILL | {"product": "inverse"})
-    assert caught.value.reason == "unsupported_product"
+def test_an_inverse_fill_is_an_ordinary_fill() -> None:
+    body = FILL | {"product": "inverse", "instrument": "BTCUSD_PERP", "position_side": "short"}
+    assert decoded("order.filled.1", body).body["product"] == "inverse"
+
+
+@pytest.mark.parametrize(
+    ("type_", "body"),
+    [
+        ("order.filled.1", FILL),
+        ("order.filled.1", SPOT),
+        ("position.opened.1", OPENED),
+        ("position.observed.1", POSITION),
+    ],
+)
+@pytest.mark.parametrize("product", ["option", "options", "call", "OPTION"])
+def test_an_option_is_refused_and_the_sentence_says_what_to_do(
+    type_: str, body: dict[str, Any], product: str
+) -> None:
+    with pytest.raises(InvalidEvent) as caught:
+        decoded(type_, body | {"product": product})
+    assert caught.value.reason == "malformed"
+    assert caught.value.detail == (
+        f"`data` of {type_}: `product` is '{product}', must be "
+        '"linear", "inverse" or "spot"; '
+        "options are not kept by this ledger, so leave their fills out"
+    )
+
+
+def test_an_opening_tells_its_cost_in_one_way_or_is_flat() -> None:
+    flat_ = OPENED | {"qty": "0", "entry_price": None}
+    assert decoded("position.opened.1", flat_).body["qty"] == 0
+    for body in (OPENED | {"entry_price": None}, OPENED | {"cost": "1"}):
+        with pytest.raises(InvalidEvent, match="by `entry_price` or by `cost`"):
+            decoded("position.opened.1", body)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"position_side": "short", "qty": "1"},
+        {"position_side": "long", "qty": "-1"},
+        {"product": "spot", "position_side": "net", "qty": "-1"},
+    ],
+)
+def test_a_quantity_that_contradicts_its_side_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(InvalidEvent, match="`qty` is negative for a short"):
+        decoded("position.opened.1", OPENED | change)
+
+
+def test_a_basis_belongs_to_what_comes_into_a_spot_holding() -> None:
+    assert decoded("cash.moved.1", DEPOSIT).body["basis"] == Decimal("32061.55")
+    for change in ({"amount": "-0.5"}, {"quote_asset": None}):
+        with pytest.raises(InvalidEvent, match="`basis` is the cost of what came in"):
+            decoded("cash.moved.1", DEPOSIT | change)
+    with pytest.raises(InvalidEvent, match='send `product` "spot"'):
+        decoded("cash.moved.1", DEPOSIT | {"product": "linear"})
 
 
 def test_of_a_json_key_that_comes_twice_the_last_counts() -> None:

@@ -19,7 +19,10 @@ from workers.registry import EVENTS, UPCASTERS
 
 FILES = sorted((Path(__file__).parents[2] / "fixtures" / "events").glob("*.json"))
 TABLE = routes(EVENTS, UPCASTERS)
-RECORDS = ("record_fills", "record_cash", "record_orders", "record_signals")
+RECORDS = (
+    "record_fills", "record_cash", "record_orders", "record_signals", "record_position_entries",
+    "record_observed_positions", "record_observed_balances",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -63,5 +66,6 @@ def test_no_schema_lets_an_amount_be_a_number(type_: str) -> None:
     properties = json.loads(schema_text(type_))["properties"]
     numbers = {name for name, one in properties.items() if '"number"' in json.dumps(one)}
     assert not numbers
-    for name in {"qty", "price", "fee", "amount", "stop", "leverage"} & set(properties):
+    amounts = {"qty", "price", "fee", "amount", "basis", "cost", "wallet", "stop", "leverage"}
+    for name in amounts & set(properties):
         assert '"pattern"' in json.dumps(properties[name])

@@ -56,7 +56,7 @@ def test_every_kind_is_refused_for_its_reason_in_words(kinds: list[Malformed]) -
     assert wrong == []
     assert set(reasons) == {
         "invalid_json", "malformed", "missing_field", "too_large", "unknown_type",
-        "unknown_version", "unsupported_product", "wrong_key", "wrong_partition", "wrong_stream",
+        "unknown_version", "wrong_key", "wrong_partition", "wrong_stream",
     }  # fmt: skip
 
 

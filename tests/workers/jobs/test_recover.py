@@ -13,7 +13,7 @@ from shared.settings import Settings
 from shared.streams.connection import control_client
 from tests.runtime_world import CONSUMER, World, fill, running
 from tests.waiting import eventually
-from workers.jobs.recover import Recovered, recover, run
+from workers.jobs.recover import NOT_SETTLED, Recovered, recover, run
 from workers.relay import Relay, RelayTools
 
 pytestmark = pytest.mark.database
@@ -122,8 +122,10 @@ class FakeProgress:
     def __init__(self, checkpoint: dict[str, Any] | None = None) -> None:
         self.checkpoint = checkpoint
 
-    def update(self, done: int, *, checkpoint: dict[str, Any] | None = None) -> None:
-        del done
+    def update(
+        self, done: int, *, checkpoint: dict[str, Any] | None = None, note: str = ""
+    ) -> None:
+        del done, note
         self.checkpoint = checkpoint or self.checkpoint
 
     def cancelled(self) -> bool:
@@ -136,6 +138,28 @@ def test_the_operator_job_works_as_the_role_rq(
     row = world.record(7, fill(7, 1))
     world.run("UPDATE fleet_outbox SET state = 2")
     progress: Any = FakeProgress()
-    assert run(settings_for("rq"), progress)["outbox_rows"] == 1
+    assert run(settings_for("rq"), progress, patience=0)["outbox_rows"] == 1
     assert progress.checkpoint == {"outbox_id": row}
-    assert run(settings_for("rq"), progress) == {"partitions": 0, "outbox_rows": 0}
+    ended = run(settings_for("rq"), progress, patience=0)
+    assert ended == {"partitions": 0, "outbox_rows": 0, "reconciled": NOT_SETTLED}
+
+
+def test_it_ends_with_the_books_compared_once_all_of_it_is_in_them(
+    world: World, settings_for: Callable[..., Settings]
+) -> None:
+    """Half recovered they would differ: the report is there, the fill not yet."""
+    told = {
+        "account_id": 7, "venue": "binance", "product": "linear", "instrument": "BTCUSDT",
+        "position_side": "net", "qty": "2", "watermark_ms": 1_764_000_000_200,
+    }  # fmt: skip
+    world.record(7, told, type="position.observed.1")
+    world.record(7, fill(7, 1, qty="2"))
+    with world.reading(), running(relay_of(world, settings_for("relay"))):
+        eventually(lambda: world.trades(7) == ["1"])
+        for table in ("fleet_fills", "fleet_fill_reports", "fleet_positions"):
+            world.run(f"DELETE FROM {table}")  # noqa: S608 - ours
+        settings = settings_for("rq", FLEET_PARTITIONS=str(world.partitions))
+        progress: Any = FakeProgress()
+        ended = run(settings, progress)
+    assert ended["reconciled"] == {"accounts": 1, "differing": 0, "failed": 0}
+    assert world.rows("SELECT * FROM fleet_breaks") == []

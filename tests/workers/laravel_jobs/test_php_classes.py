@@ -35,7 +35,7 @@ def test_what_is_checked_in_is_what_is_generated(tmp_path: Path, checked_in: Pat
 
 def test_a_second_run_writes_the_same_files_again(tmp_path: Path) -> None:
     assert write_classes(tmp_path) == write_classes(tmp_path)
-    assert len(texts(tmp_path)) == 6
+    assert len(texts(tmp_path)) == 7
 
 
 def test_connection_and_queues_are_pinned_as_the_settings_say() -> None:

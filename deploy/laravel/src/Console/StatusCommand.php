@@ -14,7 +14,7 @@ final class StatusCommand extends Command
 {
     protected $signature = 'fleet:status';
 
-    protected $description = 'What the fleet is doing, from MySQL and Redis: lag, parked events, outbox, requests';
+    protected $description = 'What the fleet is doing: lag, parked events, outbox, requests, books';
 
     public function handle(Status $status): int
     {
@@ -45,6 +45,9 @@ final class StatusCommand extends Command
         $this->line("outbox: {$outbox['waiting']} waiting, {$outbox['unconfirmed']} unconfirmed");
         $requests = $status->requests();
         $this->line('requests of the last day: '.($requests === [] ? 'none' : self::counts($requests)));
+        $books = $status->books();
+        $closed = $books['closed_day'] === null ? 'no day is closed yet' : "closed through {$books['closed_day']}";
+        $this->line("books: {$closed}, {$books['open_breaks']} open breaks");
     }
 
     /** @param  array<string, int>  $counts */

@@ -44,6 +44,16 @@ final class Body
         return $value;
     }
 
+    /** -1, 0 or 1, of an amount that is one. */
+    public static function sign(string $amount): int
+    {
+        if (trim($amount, '-0.') === '') {
+            return 0;
+        }
+
+        return $amount[0] === '-' ? -1 : 1;
+    }
+
     /** @return array<string, mixed> */
     public function toArray(): array
     {
@@ -125,7 +135,7 @@ final class Body
     public function positive(string $name, mixed $value): self
     {
         $this->unsigned($name, $value);
-        if ($value !== null && trim($value, '0.') === '') {
+        if ($value !== null && self::sign($value) === 0) {
             throw self::refusal($name, $value, 'an amount above zero, as the venue reports it');
         }
 

@@ -4,7 +4,12 @@ declare(strict_types=1);
 
 namespace Tradefleet\Laravel\Stream;
 
-/** The venue moved money of an account, other than by the price of a trade. */
+/**
+ * The venue moved money of an account, other than by the price of a trade.
+ *
+ * With `quoteAsset` a spot holding moves, too: what comes in enters at its `basis`, what goes out leaves at average
+ * cost. What comes in without a basis does not enter; selling it counts as unknown_basis_qty.
+ */
 final class CashMoved extends Event
 {
     public const TYPE = 'cash.moved.1';
@@ -24,6 +29,8 @@ final class CashMoved extends Event
      * @param  string  $ref  the venue's own id of this movement, verbatim
      * @param  string|null  $instrument  the position it belongs to (funding); '' or null where there is none
      * @param  string|null  $product  linear, inverse or spot; '' or null where there is none
+     * @param  string|null  $quoteAsset  of the spot instrument whose holding moves
+     * @param  string|null  $basis  cost of what came in, in the quote asset
      */
     public function __construct(
         public int $accountId,
@@ -36,6 +43,8 @@ final class CashMoved extends Event
         public int $atMs,
         public ?string $instrument = null,
         public ?string $product = null,
+        public ?string $quoteAsset = null,
+        public mixed $basis = null,
     ) {
         $this->toArray(); // a mistake shows here, not where the event is sent
     }
@@ -63,6 +72,17 @@ final class CashMoved extends Event
             ->text('instrument', $this->instrument === '' ? null : $this->instrument, 64)
             ->oneOf('product', $this->product, ['linear', 'inverse', 'spot', ''])
             ->timeMs('at_ms', $this->atMs)
-            ->required('amount');
+            ->text('quote_asset', $this->quoteAsset, 32)
+            ->unsigned('basis', $this->basis)
+            ->required('amount')
+            ->check(
+                $this->quoteAsset === null || ($this->product === 'spot' && ($this->instrument ?? '') !== ''),
+                '`quote_asset` says that a spot holding moves; send `product` "spot" and its `instrument` with it, or '
+                .'leave it out',
+            )
+            ->check(
+                $this->basis === null || ($this->quoteAsset !== null && Body::sign($this->amount) > 0),
+                '`basis` is the cost of what came in: send it with a positive `amount` and with `quote_asset`',
+            );
     }
 }

@@ -30,6 +30,9 @@ abstract class Event implements Arrayable
         OrderCanceled::TYPE => OrderCanceled::class,
         OrderRejected::TYPE => OrderRejected::class,
         CashMoved::TYPE => CashMoved::class,
+        PositionOpened::TYPE => PositionOpened::class,
+        PositionObserved::TYPE => PositionObserved::class,
+        BalanceObserved::TYPE => BalanceObserved::class,
         SignalReceived::TYPE => SignalReceived::class,
     ];
 

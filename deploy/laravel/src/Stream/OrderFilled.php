@@ -12,9 +12,9 @@ final class OrderFilled extends Event
     public const STREAM = 'orders';
 
     /**
-     * @param  string  $product  linear, inverse or spot; inverse fills stay parked until the fleet books them
+     * @param  string  $product  linear, inverse or spot
      * @param  string  $instrument  the venue's own symbol, verbatim
-     * @param  string  $positionSide  net; long or short in hedge mode of linear contracts
+     * @param  string  $positionSide  net; long or short in hedge mode of contracts
      * @param  string  $tradeId  the venue's id of this fill, verbatim
      * @param  string  $side  buy or sell
      * @param  string  $qty  in the venue's own unit, above zero, for example '0.125'
@@ -107,7 +107,7 @@ final class OrderFilled extends Event
             )
             ->check(
                 ! $spot || ($this->baseAsset !== null && $this->quoteAsset !== null),
-                'a spot fill needs `base_asset` and `quote_asset`; send both',
+                'a spot position needs `base_asset` and `quote_asset`; send both',
             );
     }
 }

@@ -9,6 +9,7 @@ use Illuminate\Support\Facades\Event;
 use Illuminate\Support\ServiceProvider;
 use Tradefleet\Laravel\Events\AccountSuspended;
 use Tradefleet\Laravel\Events\DayClosed;
+use Tradefleet\Laravel\Events\DayRestated;
 use Tradefleet\Laravel\Events\PositionDiverged;
 
 /** What an application does with what the fleet found out; here it only says that it heard. */
@@ -18,6 +19,9 @@ class DeskServiceProvider extends ServiceProvider
     {
         Event::listen(function (DayClosed $event): void {
             Tell::say("{$event->day} is closed for ".count($event->accountIds).' accounts');
+        });
+        Event::listen(function (DayRestated $event): void {
+            Tell::say(count($event->days)." days of account {$event->accountId} have changed");
         });
         Event::listen(function (PositionDiverged $event): void {
             Tell::say("break {$event->breakId} is open");

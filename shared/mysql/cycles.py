@@ -1,0 +1,69 @@
+"""Closed position cycles of an account: from flat to flat, with their fees and funding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from itertools import groupby, takewhile
+from pathlib import Path
+from typing import Any
+
+from shared.ledger.days import DAY_MS, day_number
+from shared.ledger.performance import Cycle, Funding, cycles, with_funding
+from shared.ledger.position import FLAT, legs
+from shared.mysql.book_positions import PositionKey, fills_in_order
+from shared.mysql.book_rows import Rows
+from shared.queries import load
+
+SQL = load(Path(__file__).with_name("cycles.sql"))
+
+
+def account_cycles(
+    connection: Any, account_id: int, first_day: date, last_day: date
+) -> list[tuple[PositionKey, Cycle]]:
+    """Cycles that closed within these days, by position and time; when they opened does not matter.
+
+    Funding names no side: where both sides of an instrument were open at its time, it is in no
+    cycle.
+    """
+    rows = Rows(connection)
+    first_ms, end_ms = day_number(first_day) * DAY_MS, (day_number(last_day) + 1) * DAY_MS
+    keys = rows.run(SQL["positions"], (account_id, account_id, first_day, last_day))
+    result = []
+    for (product, instrument), group in groupby(keys, key=lambda key: key[1:3]):
+        sides = {key: _cycles(rows, key, first_day, end_ms) for key in group}
+        paid = rows.run(SQL["funding"], (account_id, end_ms, product, instrument))
+        shared = _by_side(map(Funding._make, paid), sides)
+        result += [
+            (key, cycle)
+            for key, found in sides.items()
+            for cycle in with_funding(found, shared[key])
+            if cycle.closed_ms is not None and cycle.closed_ms >= first_ms
+        ]
+    return result
+
+
+def _cycles(rows: Rows, key: PositionKey, first_day: date, end_ms: int) -> list[Cycle]:
+    """From the last day's end before the first day at which the position was flat."""
+    flat = rows.run(SQL["last_flat"], (*key, first_day))
+    from_ms = (day_number(flat[0][0]) + 1) * DAY_MS if flat else 0
+    fills = fills_in_order(rows, key, from_ms)
+    until = takewhile(lambda fill: fill.executed_at_ms < end_ms, fills)
+    return cycles(key[1], legs(FLAT, until, key[1]))
+
+
+def _by_side(
+    funding: Iterable[Funding], sides: Mapping[PositionKey, Sequence[Cycle]]
+) -> Mapping[PositionKey, list[Funding]]:
+    shared: dict[PositionKey, list[Funding]] = {key: [] for key in sides}
+    for one in funding:
+        was_open = [key for key, found in sides.items() if any(_is_open(c, one) for c in found)]
+        named = list(sides) if len(sides) == 1 else was_open
+        if len(named) == 1:
+            shared[named[0]].append(one)
+    return shared
+
+
+def _is_open(cycle: Cycle, funding: Funding) -> bool:
+    closed_ms = cycle.closed_ms
+    return cycle.opened_ms < funding.at_ms and (closed_ms is None or closed_ms >= funding.at_ms)

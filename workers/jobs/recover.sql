@@ -1,0 +1,5 @@
+-- name: left
+-- What is still on its way into the books; it changes as long as anything moves.
+SELECT
+  (SELECT COUNT(*) FROM fleet_outbox WHERE state < 2),
+  (SELECT COALESCE(SUM(restating_from_ms), 0) FROM fleet_positions WHERE restating_from_ms IS NOT NULL)
