@@ -189,9 +189,8 @@ class _Books(NamedTuple):
 
     def _outside(self, asset: str) -> list[Any]:
         start, end = self.period.start_ms, self.period.end_ms
-        return [
-            one for one in self.account.outside if one.asset == asset and start <= one.at_ms < end
-        ]
+        came = self.account.outside.get(asset, ())
+        return [one for one in came if start <= one.at_ms < end]
 
     def _holdings(self, asset: str) -> dict[datetime, str]:
         """What came from outside without a row of the venue, by its moment."""

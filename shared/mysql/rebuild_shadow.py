@@ -7,15 +7,17 @@ first fill was read; `holds` tells from it whether what came since lies behind t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+from functools import reduce
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from shared.ledger.days import DAY_MS, day_text
 from shared.ledger.fill import order_key
 from shared.ledger.money import LEDGER, ZERO
-from shared.ledger.position import FLAT, fold_days
+from shared.ledger.position import FLAT, Traded, fold_days
 from shared.mysql.book_daily import AccountInstrument, DailyKey
 from shared.mysql.book_positions import (
     FoldFill,
@@ -78,6 +80,36 @@ def holds(shadow: Shadow | None, live: Position | None, versions: Versions) -> b
     return forward and shadow.position == live
 
 
+class AccountFill(NamedTuple):
+    """What a fold reads of a fill, and its position, in the order of the query."""
+
+    executed_at_ms: int
+    venue_seq: int
+    trade_id: str
+    side: str
+    venue: str
+    qty: Decimal
+    value: Decimal
+    fee: Decimal | None
+    fee_asset: str | None
+    base_asset: str | None
+    settle_asset: str
+    contract_size: Decimal
+    account_id: int
+    product: str
+    instrument: str
+    position_side: str
+    trade_id_bytes: int
+
+
+_POSITION = attrgetter("account_id", "product", "instrument", "position_side")
+# Text sorts by code points, which is the order of its bytes.
+_ORDER = attrgetter(
+    "account_id", "product", "instrument", "position_side", "executed_at_ms", "venue_seq",
+    "trade_id_bytes", "trade_id", "side",
+)  # fmt: skip
+
+
 class Batch:
     """Shadow rows that wait to be written, in few statements."""
 
@@ -86,7 +118,7 @@ class Batch:
         self._shadows: dict[PositionKey, Shadow] = {}
         self._days: list[tuple[object, ...]] = []
 
-    def fold_on(self, shadow: Shadow, fills: Iterable[FoldFill]) -> Iterator[int]:
+    def fold_on(self, shadow: Shadow, fills: Iterable[Traded]) -> Iterator[int]:
         """Folds what stands behind the shadow; yields after each whole day how many fills it had.
         The batch may be flushed then. Raises AmountOverflow.
         """
@@ -191,9 +223,10 @@ def build_accounts(rows: Rows, account_ids: Sequence[int]) -> None:
         entries.setdefault(row[:4], []).append(entry_of(row[4:]))
     batch, fees = Batch(rows), _Fees()
     for account_id in account_ids:
-        found = rows.run(SQL["account_fills"], (account_id,))
+        found = [AccountFill._make(row) for row in rows.run(SQL["account_fills"], (account_id,))]
+        found.sort(key=_ORDER)
         for key, group in groupby(found, key=_POSITION):
-            fills = [FoldFill._make(row[:_FOLD_COLUMNS]) for row in group]
+            fills = list(group)
             fees.add(key, fills)
             _fold_all(batch, key, fills, entries.pop(key, []))
     for key, moves in entries.items():
@@ -202,14 +235,12 @@ def build_accounts(rows: Rows, account_ids: Sequence[int]) -> None:
     rows.write(SQL["write_fees"], fees.rows())
 
 
-_FOLD_COLUMNS = len(FoldFill._fields)
-_POSITION = itemgetter(*range(_FOLD_COLUMNS, _FOLD_COLUMNS + 4))
-
-
 def _fold_all(
-    batch: Batch, key: PositionKey, fills: list[FoldFill], moves: list[FoldFill]
+    batch: Batch, key: PositionKey, fills: list[AccountFill], moves: list[FoldFill]
 ) -> None:
-    ordered = sorted([*fills, *moves], key=order_key) if moves else fills
+    ordered: list[Traded] = [*fills, *moves]
+    if moves:
+        ordered.sort(key=order_key)
     for _ in batch.fold_on(unfolded(key), ordered):
         pass
 
@@ -218,20 +249,19 @@ class _Fees:
     """Fees by account, product, instrument, day and asset."""
 
     def __init__(self) -> None:
-        self._sums: dict[DailyKey, list[Any]] = {}
+        self._sums: dict[DailyKey, tuple[Decimal, int]] = {}
 
-    def add(self, key: PositionKey, fills: Iterable[FoldFill]) -> None:
-        sums = self._sums
+    def add(self, key: PositionKey, fills: Iterable[AccountFill]) -> None:
+        paid: dict[tuple[int, str], list[Decimal]] = {}
         for fill in fills:
-            if fill.fee:
-                asset = fill.fee_asset or fill.settle_asset
-                row = (*key[:3], fill.executed_at_ms // DAY_MS, asset)
-                found = sums.get(row)
-                if found is None:
-                    sums[row] = [fill.fee, 1]
-                else:
-                    found[0] = LEDGER.add(found[0], fill.fee)
-                    found[1] += 1
+            fee = fill.fee
+            if fee:
+                at = (fill.executed_at_ms // DAY_MS, fill.fee_asset or fill.settle_asset)
+                paid.setdefault(at, []).append(fee)
+        for (day, asset), fees in paid.items():
+            row = (*key[:3], day, asset)
+            total, entries = self._sums.get(row, (ZERO, 0))
+            self._sums[row] = (reduce(LEDGER.add, fees, total), entries + len(fees))
 
     def rows(self) -> Iterator[tuple[object, ...]]:
         for key, (fees, entries) in sorted(self._sums.items()):

@@ -87,14 +87,12 @@ ON DUPLICATE KEY UPDATE
   contract_size = VALUES(contract_size);
 
 -- name: account_fills
--- Everything of an account that a fold reads, in its order, and which position it belongs to; for accounts that are
--- read at once.
+-- Everything of an account that a fold reads, and where it belongs; for accounts that are read at once. By the primary
+-- key and sorted by the reader: the fold's index would look every row up, which takes twice as long.
 SELECT executed_at_ms, venue_seq, trade_id, side, venue, qty, value, fee, fee_asset, base_asset,
-  settle_asset, contract_size, account_id, product, instrument, position_side
-FROM fleet_fills FORCE INDEX (fleet_fills_fold)
-WHERE account_id = %s
-ORDER BY account_id, product, instrument, position_side, executed_at_ms, venue_seq, trade_id_bytes,
-  trade_id, side;
+  settle_asset, contract_size, account_id, product, instrument, position_side, trade_id_bytes
+FROM fleet_fills FORCE INDEX (PRIMARY)
+WHERE account_id = %s;
 
 -- name: account_entries
 SELECT account_id, product, instrument, position_side, kind, ref, venue, at_ms, qty, cost, contract_size,

@@ -127,15 +127,18 @@ def _put(connection: Any, closed: Closed, rows: Rows, accounts: Sequence[int]) -
     cursor = connection.cursor()
     cursor.execute(SQL["restate"], words)
     differing: Differing = {account_id: {} for account_id in accounts}
+    removed = 0
     for name, (mark, count, remove, put) in _STEPS.items():
         cursor.execute(mark, words)
         cursor.execute(count, words)
         for account_id, number in cursor.fetchall():
             differing[account_id][name] = number
-        cursor.execute(remove, words)
+        removed = cursor.execute(remove, words)
         cursor.execute(put, words)
-    for statement in (SQL["attribute_again"], SQL["remove_parts"], SQL["remove_rounding"]):
-        cursor.execute(statement, words)
+    cursor.execute(SQL["attribute_again"], words)
+    if removed:  # of the daily rows, which come last
+        cursor.execute(SQL["remove_parts"], words)
+        cursor.execute(SQL["remove_rounding"], words)
     cursor.close()
     return differing
 

@@ -214,7 +214,7 @@ UPDATE fleet_pnl_daily AS d
 JOIN fleet_rebuild_position_days AS s
   ON s.account_id = d.account_id AND s.product = d.product AND s.instrument = d.instrument AND s.day = d.day
 SET d.attribution_due = 1
-WHERE s.account_id IN %(accounts)s AND s.differs;
+WHERE s.account_id IN %(accounts)s AND s.differs AND d.attribution_due = 0;
 
 -- name: remove_parts
 DELETE a FROM fleet_pnl_attribution AS a

@@ -23,6 +23,7 @@ from rich.table import Table
 
 from tests.bench import (
     dashboards,
+    fold,
     guest,
     laravel,
     latency,
@@ -57,6 +58,7 @@ BENCHES: dict[str, Callable[[Place, Size], Figure]] = {
     "bare": lambda p, s: ledger.bare(p, events=s.fills, rounds=s.rounds),
     "celery": lambda p, s: ledger.celery(p, events=s.fills, rounds=s.rounds, tasks=s.tasks),
     "faststream": lambda p, s: ledger.faststream(p, events=s.fills, rounds=s.rounds),
+    "fold": lambda _, s: fold.speed(rounds=s.rounds),
     "reverse": lambda p, s: reverse.reverse(p, events=s.reversed),
     "latency": lambda p, s: latency.latency(p, seconds=s.latency_seconds),
     "memory": lambda p, s: memory.memory(p, minutes=s.minutes),

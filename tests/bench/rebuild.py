@@ -1,6 +1,6 @@
 """Rebuild: rows read, folded and written, against reading and writing those rows with the driver.
 
-    python -m tests.bench.rebuild      the job alone, where a process of its own is to be measured
+`python -m tests.bench.rebuild` is the job alone, where a process of its own is to be measured.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from tests.bench.feed import of_one_account
 from tests.bench.figures import Figure, alternate, at_least
 from tests.bench.ledger import Table
 from tests.bench.place import Place
+from workers.collector import calm_collector
 from workers.jobs.rebuild import rebuild as rebuild_job
 
 PER_ACCOUNT = 1_000  # fills; the market gives an account few instruments and five days
@@ -57,6 +58,7 @@ class Alone:
 
 def rebuild(place: Place, *, fills: int = 1_000_000, rounds: int = 3) -> Figure:
     """From fills alone: the projections are empty before each run."""
+    calm_collector()  # as the job does; the peer has it, too
     accounts = fills // PER_ACCOUNT
     place.empty()
     stock(place, market_fills(fills, accounts))
@@ -83,7 +85,7 @@ def rebuild(place: Place, *, fills: int = 1_000_000, rounds: int = 3) -> Figure:
 
     found = alternate(ours, peer, rounds)
     return at_least(
-        f"rebuild of {fills:,} fills in {accounts:,} accounts / bare reading and writing of its rows",
+        f"rebuild of {fills:,} fills in {accounts:,} accounts / its rows read and written bare",
         0.4, found, "fills/s", f"{written:,} rows written; the columns that a fold reads",
     )  # fmt: skip
 
@@ -178,6 +180,7 @@ def read_and_write(connection: Any, copies: Mapping[str, Copy], accounts: int) -
 
 
 def main() -> None:
+    calm_collector()
     connection = connect(load("streams").mysql)
     started = time.perf_counter()
     rebuild_job(connection, Alone())

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from shared.settings import Settings
 from tests.ledger_world import FIRST_DAY
 from tests.runtime_world import World, fill
 from tests.waiting import eventually
 from tests.workers.conftest import Fleet
+from workers.scheduled.table import SCHEDULED
 
 AT = "2024-10-06T00:00Z"  # two days after FIRST_DAY
 NAMED = ("--venue", "binance", "--product", "linear")
@@ -113,3 +117,18 @@ def test_owners_are_recorded_and_listed(world: World, fleet: Fleet) -> None:
     assert fleet("owners", "list", "--user", "71").output.count("operator") == 2
     assert "operator" not in fleet("owners", "list", "--account", "8").output
     assert fleet("owners", "set", "7", "71", "--from", "July").exit_code == 2
+
+
+def test_the_scheduled_task_notes_whom_laravel_names(
+    world: World, settings_for: Callable[..., Settings]
+) -> None:
+    # Through the view: the administrator may write what is Laravel's.
+    world.run(
+        "INSERT INTO fleet_account_sources (id, user_id, venue, product, api_key, api_secret)"
+        " VALUES (7, 70, 'binance', 'linear', '', '')"
+    )
+    run = SCHEDULED["fleet.note_owners"].run
+    assert [run(settings_for("jobs")), run(settings_for("jobs"))] == [1, 0]
+    assert world.one("SELECT account_id, valid_from, user_id FROM fleet_account_owners") == (
+        7, date(1970, 1, 1), 70,
+    )  # fmt: skip

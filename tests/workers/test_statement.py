@@ -10,6 +10,7 @@ from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from itertools import product as product_of
 from typing import Any
 
 import pytest
@@ -113,7 +114,6 @@ def total(rows: Sequence[dict[str, str]], column: str, asset: str = "USDT") -> D
 
 
 def exactly(amount: Fraction) -> Decimal:
-    """18 decimals, half-even."""
     return D(round(amount * 10**18)).scaleb(-18, LEDGER)
 
 
@@ -284,12 +284,10 @@ def test_everything_ties_for_random_trades_in_any_order(
         desk.fills(*batch)
     desk.cash(*(cash(ref=str(n), amount=f"{n}.125", at_ms=at(n % 3, n)) for n in range(9)))
     desk.cash(*(transfer(n % 3, n, f"{n}000.5", f"t{n}") for n in range(1, 5)))
-    for product in ("linear", "inverse", "spot"):
-        for name in ("BTCUSDT", "ETHUSDT"):
-            for day in range(5):
-                for hour in (0, 6, 12, 18):
-                    at_price = str(draw.randrange(1, 90_000))
-                    price(desk, day, hour, at_price, product=product, instrument=name)
+    for product, name in product_of(("linear", "inverse", "spot"), ("BTCUSDT", "ETHUSDT")):
+        for day, hour in product_of(range(5), (0, 6, 12, 18)):
+            mark = str(draw.randrange(1, 90_000))
+            price(desk, day, hour, mark, product=product, instrument=name)
     told = stated(fleet)
     assets = {row["asset"] for row in told["tie_out"]}
     assert {"USDT", "BNB", "BTC"} <= assets

@@ -31,6 +31,7 @@ from shared.mysql.rebuild import (
 from shared.mysql.rebuild_fills import FIRST, merge_again
 from shared.mysql.rebuild_swap import Rebuilt
 from shared.settings import Settings
+from workers.collector import calm_collector
 from workers.jobs.operator import Progress
 
 PAGE = 200  # accounts
@@ -69,6 +70,7 @@ def run(
     from_reports: bool = False,
 ) -> dict[str, Any]:
     """The operator job. account: only this one. from_reports: its fills too, from their reports."""
+    calm_collector()
     with closing(connect(settings.mysql, read_seconds=STATEMENT_SECONDS)) as connection:
         return rebuild(connection, progress, account, from_reports=from_reports)
 

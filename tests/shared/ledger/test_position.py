@@ -2,15 +2,12 @@ from __future__ import annotations
 
 import random
 from decimal import Decimal, localcontext
-from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from shared.ledger.fill import Fill, UnsupportedProduct, merge, order_key
-from shared.ledger.money import LEDGER, AmountOverflow
+from shared.ledger.money import AmountOverflow
 from shared.ledger.position import FLAT, average_entry, due, fold, fold_days
 from tests.ledger_world import DAY_MS, FIRST_DAY, report, trades
 
@@ -173,86 +170,6 @@ def test_a_waiting_fold_is_due_when_idle_or_when_a_quarter_waits() -> None:
     assert not due(249_999, 1_000_000, idle=False)
     assert due(250_000, 1_000_000, idle=False)
     assert not due(0, 0, idle=True)
-
-
-# ---- identities, over random histories
-
-AMOUNTS = st.decimals("0.000000000000000001", "99999", places=18, allow_nan=False).map(
-    lambda d: format(d, "f")
-)
-TRADES = st.lists(st.tuples(st.sampled_from(["buy", "sell"]), AMOUNTS, AMOUNTS), max_size=30)
-
-
-def signed(one: Fill) -> tuple[Fraction, Fraction]:
-    sign = 1 if one.side == "buy" else -1
-    return sign * Fraction(one.qty), sign * Fraction(one.value)
-
-
-@given(TRADES)
-def test_i1_whenever_flat_realized_is_minus_the_sum_of_values(
-    told: list[tuple[str, str, str]],
-) -> None:
-    fills = [fill(*one) for one in told]
-    held = fold(FLAT, fills, "linear").state.qty
-    if held:
-        side = "sell" if held > 0 else "buy"
-        fills.append(fill(side, format(held.copy_abs(), "f"), "12.5"))
-    closed: Any = fold(FLAT, fills, "linear")
-    assert closed.state == (0, 0, 0)
-    assert Fraction(closed.realized) == -sum(signed(one)[1] for one in fills)
-
-
-@given(TRADES)
-def test_i2_realized_minus_open_cost_is_minus_the_sum_of_values(
-    told: list[tuple[str, str, str]],
-) -> None:
-    fills = [fill(*one) for one in told]
-    end = fold(FLAT, fills, "linear")
-    assert Fraction(end.state.qty) == sum(signed(one)[0] for one in fills)
-    assert Fraction(end.realized) - Fraction(end.state.cost) == -sum(
-        signed(one)[1] for one in fills
-    )
-
-
-@given(TRADES)
-def test_the_fold_stays_within_a_quantum_per_fill_of_exact_average_cost(
-    told: list[tuple[str, str, str]],
-) -> None:
-    fills = [fill(*one) for one in told]
-    held, cost = Fraction(0), Fraction(0)
-    for one in fills:
-        qty, value = signed(one)
-        if held * qty >= 0:
-            cost += value
-        elif abs(qty) <= abs(held):
-            cost += cost * qty / held
-        else:
-            cost = value * (qty + held) / qty
-        held += qty
-    end = fold(FLAT, fills, "linear").state
-    assert Fraction(end.qty) == held
-    assert abs(Fraction(end.cost) - cost) <= Fraction(len(fills) + 1, 10**18)
-
-
-@given(TRADES, st.integers(0, 30))
-def test_a_fold_may_stop_and_go_on_anywhere(told: list[tuple[str, str, str]], cut: int) -> None:
-    fills = [fill(*one, product="spot", fee="0.01", fee_asset="BTC") for one in told]
-    whole = fold(FLAT, fills, "spot")
-    first = fold(FLAT, fills[:cut], "spot")
-    second = fold(first.state, fills[cut:], "spot")
-    assert second.state == whole.state
-    assert LEDGER.add(first.realized, second.realized) == whole.realized
-
-
-@given(TRADES)
-def test_spot_is_never_negative_and_every_unit_is_accounted_for(
-    told: list[tuple[str, str, str]],
-) -> None:
-    fills = [fill(*one, product="spot", fee="0.01", fee_asset="BTC") for one in told]
-    end = fold(FLAT, fills, "spot").state
-    assert end.qty >= 0
-    moved = sum(signed(one)[0] - Fraction("0.01") for one in fills)
-    assert Fraction(end.qty) - Fraction(end.unknown_basis_qty) == moved
 
 
 def test_numeric_trade_ids_sort_as_numbers_and_sequence_goes_first() -> None:
