@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import closing
-from typing import Any
 
 import click
 from rich.console import Console
@@ -19,11 +18,13 @@ from shared.mysql.connection import connect
 from shared.mysql.offsets import SQL as OFFSETS_SQL
 from shared.mysql.parked import Filter
 from shared.settings import Settings
-from workers import facts_cli, prices_cli, reconcile_cli, statement_cli
+from workers import facts_cli, prices_cli, rebuild_cli, reconcile_cli
 from workers.jobs.replay_parked import skip
 from workers.laravel_cli import laravel_group
 from workers.laravel_status import LaravelStatus
+from workers.operator_cli import run_job
 from workers.roles import load_settings
+from workers.statement import cli as statement_cli
 from workers.status import PartitionStatus, Status
 
 console = Console()
@@ -134,7 +135,7 @@ def parked_replay(everything: bool, dry_run: bool, **words: str | None) -> None:
     if dry_run:
         click.echo(f"{_count(settings, wanted)} events match")
         return
-    _run_job(settings, "replay_parked", dict(wanted._asdict()))
+    run_job(settings, "replay_parked", dict(wanted._asdict()))
 
 
 @parked_group.command("skip")
@@ -170,27 +171,13 @@ def parked_resume() -> None:
 def recover() -> None:
     """After a restore of MySQL or a loss of Redis: read and send everything once more."""
     settings = load_settings("cli")
-    _run_job(settings, "recover", {})
+    run_job(settings, "recover", {})
 
 
 fleet.add_command(laravel_group)
-for module in (facts_cli, prices_cli, reconcile_cli, statement_cli):
+for module in (facts_cli, prices_cli, rebuild_cli, reconcile_cli, statement_cli):
     for group in module.COMMANDS:
         fleet.add_command(group)
-
-
-def _run_job(settings: Settings, name: str, arguments: dict[str, Any]) -> None:
-    # RQ reads its prefix when it is imported, so only here.
-    from workers.jobs.operator import cancel, enqueue, watch  # noqa: PLC0415
-
-    job_id = enqueue(settings, name, arguments)
-    click.echo(f"operator job {job_id}")
-    try:
-        result = watch(settings, job_id, click.echo)
-    except KeyboardInterrupt:
-        cancel(settings, job_id)
-        raise click.ClickException(f"job {job_id} is told to stop") from None
-    click.echo(f"done: {json.dumps(result)}")
 
 
 def _filter(words: dict[str, str | None]) -> Filter:

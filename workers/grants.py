@@ -84,8 +84,8 @@ _REBUILD: Mapping[str, str] = {
 }
 _LARAVEL = ("fleet_requests", "fleet_quarantine", "fleet_dispatches")
 _ALL_TABLES = (
-    *_LEDGER, *_DERIVED, *_REBUILD, "fleet_offsets", "fleet_outbox", "fleet_settings", VERSION_TABLE,
-    *_LARAVEL,
+    *_LEDGER, *_DERIVED, *_REBUILD, *_LARAVEL,
+    "fleet_offsets", "fleet_outbox", "fleet_settings", VERSION_TABLE,
 )  # fmt: skip
 _VIEWS = (
     "fleet_account_sources", "fleet_pnl_by_user", "fleet_pnl_by_strategy", "fleet_pnl_by_signal",

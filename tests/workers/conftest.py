@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.runtime_world import PARTITIONS
-from workers import cli, facts_cli, laravel_cli, prices_cli, reconcile_cli, statement_cli
+from workers import cli, facts_cli, laravel_cli, prices_cli, reconcile_cli
+from workers.statement import cli as statement_cli
 
 Fleet = Callable[..., Result]
 

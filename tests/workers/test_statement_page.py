@@ -20,13 +20,13 @@ from shared.ledger.performance import CycleStats, EquityPoint
 from shared.mysql.connection import connect
 from tests.workers.conftest import Fleet
 from tests.workers.ledger_desk import LedgerDesk, on
-from workers.html import tag
-from workers.statement import AssetStatement, OfInstrument, Pnl, Statement, measured
-from workers.statement_csv import csv_of
-from workers.statement_format import exact, for_people
-from workers.statement_html import page_of
-from workers.statement_sections import Quotient, Ratio
-from workers.statement_warnings import Standing, warnings_of
+from workers.statement.csv import csv_of
+from workers.statement.format import exact, for_people
+from workers.statement.markup import tag
+from workers.statement.page import page_of
+from workers.statement.records import AssetStatement, OfInstrument, Pnl, Statement, measured
+from workers.statement.sections import Quotient, Ratio
+from workers.statement.warnings import Standing, warnings_of
 
 D = Decimal
 START = datetime(2024, 10, 4, tzinfo=UTC)

@@ -85,11 +85,12 @@ def rebuild(
 ) -> dict[str, Any]:
     """How many accounts and fills, how many accounts were identical, and how the others differed.
 
-    Raises FleetError if nothing was ever booked for the account, Unavailable.
+    A checkpoint of an earlier run brings its arguments with it. Raises FleetError if nothing was
+    ever booked for the account, Unavailable.
     """
-    work = _Run(connection, progress, account, bounds)
+    work = _Run(connection, progress, account, bounds, from_reports=from_reports)
     for found in work.accounts():
-        if from_reports:
+        if work.from_reports:
             # One by one, and counted again: what is to be merged is not there to be counted yet.
             for number, _ in found:
                 if not work.merge_fills(number) or not work.rebuild([work.one(number)]):
@@ -103,18 +104,27 @@ class _Run:
     """The job's place and what it found so far: both are its checkpoint."""
 
     def __init__(
-        self, connection: Any, progress: Telling, account: int | None, bounds: Bounds
+        self,
+        connection: Any,
+        progress: Telling,
+        account: int | None,
+        bounds: Bounds,
+        *,
+        from_reports: bool,
     ) -> None:
         self._connection = connection
         self._progress = progress
-        self._only = account
         self._bounds = bounds
         self._total: int | None = None
         begun: dict[str, Any] = {
-            "token": uuid4().hex, "behind": 0, "accounts": 0, "fills": 0, "identical": 0,
-            "changed": 0, "differing": {}, "refused": {}, "merged": None, "repaired": 0,
+            "account": account, "from_reports": from_reports, "token": uuid4().hex,
+            "behind": -1, "merged": None, "accounts": 0, "fills": 0, "identical": 0, "changed": 0,
+            "differing": {}, "refused": {}, "repaired": 0,
         }  # fmt: skip
         self._state = begun | dict(progress.checkpoint or {})
+        self._only: int | None = self._state["account"]
+        self.from_reports: bool = self._state["from_reports"]
+        self._tell(0, "begins")
 
     def accounts(self) -> Iterator[list[Account]]:
         """Those that are still to be done, in pages."""

@@ -20,5 +20,14 @@ class Model(Arguments):
 
 
 def run(context: Context, arguments: Model) -> None:
-    """Recorded; the rebuild of the ledger takes it from there."""
-    context.record(arguments.model_dump_json(by_alias=True), {"state": "recorded"})
+    """Starts the operator job that `fleet rebuild` starts; its id is the answer.
+
+    It rebuilds every day, whatever `from` says: a day that was right comes out as it was, and one
+    before it that was not would make all after it wrong.
+    """
+    # RQ reads its prefix when it is imported, so only here.
+    from workers.jobs.operator import enqueue  # noqa: PLC0415
+
+    wanted = {"account": arguments.account_id}
+    job = enqueue(context.settings, "rebuild", wanted, actor="laravel")
+    context.record(arguments.model_dump_json(by_alias=True), {"state": "queued", "job": job})

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from shared.ledger.money import LEDGER, QUANTUM, plain
-from workers.statement_sections import Quotient, Ratio, Value
+from workers.statement.sections import Quotient, Ratio, Value
 
 _CENT = Decimal("0.01")
 _HUNDRED = Decimal(100)

@@ -10,9 +10,9 @@ import csv
 import io
 from collections.abc import Iterator
 
-from workers.statement import Statement
-from workers.statement_format import exact
-from workers.statement_sections import Section, Value, curve, of_account, of_asset
+from workers.statement.format import exact
+from workers.statement.records import Statement
+from workers.statement.sections import Section, Value, curve, of_account, of_asset
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from shared.ledger.days import day_of, day_text
 from shared.ledger.reconcile import CAUSES
 from shared.ledger.valuation import Unpriceable
-from workers.statement import UNATTRIBUTED, AssetStatement, OpenPosition
+from workers.statement.records import UNATTRIBUTED, AssetStatement, OpenPosition
 
 BREAKS_TOLD = 20
 PARTS_TOLD = 5

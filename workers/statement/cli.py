@@ -18,11 +18,11 @@ from shared.mysql.connection import connect, snapshot
 from workers import trace_identity, trace_text
 from workers.facts_cli import day
 from workers.roles import load_settings
-from workers.statement import Statement
-from workers.statement_books import NothingToState, Period, read_statement
-from workers.statement_csv import csv_of
-from workers.statement_html import page_of
-from workers.statement_text import print_statement
+from workers.statement.books import NothingToState, Period, read_statement
+from workers.statement.csv import csv_of
+from workers.statement.page import page_of
+from workers.statement.records import Statement
+from workers.statement.text import print_statement
 from workers.trace import FIGURES, Wanted, is_known, trace
 
 console = Console()

@@ -8,10 +8,10 @@ from decimal import Decimal, localcontext
 from typing import NamedTuple
 
 from shared.ledger.money import LEDGER, ZERO
-from workers.html import Markup, tag, together
-from workers.statement import AssetStatement
-from workers.statement_format import for_people
-from workers.statement_sections import Ratio
+from workers.statement.format import for_people
+from workers.statement.markup import Markup, tag, together
+from workers.statement.records import AssetStatement
+from workers.statement.sections import Ratio
 
 WIDTH, EQUITY_HEIGHT, WATER_HEIGHT = 880, 260, 150
 LEFT, RIGHT, TOP, BOTTOM = 104, 14, 14, 30

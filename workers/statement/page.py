@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from workers.html import Markup, tag, together
-from workers.statement import AssetStatement, Statement
-from workers.statement_chart import charts
-from workers.statement_format import for_people, number_of
-from workers.statement_sections import (
+from workers.statement.chart import charts
+from workers.statement.format import for_people, number_of
+from workers.statement.markup import Markup, tag, together
+from workers.statement.records import AssetStatement, Statement
+from workers.statement.sections import (
     Ratio,
     Section,
     Value,
@@ -19,7 +19,7 @@ from workers.statement_sections import (
     of_asset,
 )
 
-STYLE = Path(__file__).with_name("statement.css")
+STYLE = Path(__file__).with_name("page.css")
 ROWS = 400
 """Of a table: every day of a year; the others are summed up in one. The CSV has them all."""
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from shared.ledger.money import LEDGER
 from shared.ledger.valuation import Price
-from workers.statement import AssetStatement, OpenPosition, Pnl, Statement, total
+from workers.statement.records import AssetStatement, OpenPosition, Pnl, Statement, total
 
 
 class Ratio(NamedTuple):

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from workers.statement import AssetStatement, Statement
-from workers.statement_format import for_people, number_of
-from workers.statement_sections import Section, for_reading, of_account, of_asset
+from workers.statement.format import for_people, number_of
+from workers.statement.records import AssetStatement, Statement
+from workers.statement.sections import Section, for_reading, of_account, of_asset
 from workers.terminal import shown
 
 ROWS = 100

@@ -24,7 +24,7 @@ from shared.mysql.facts import Owner
 from shared.mysql.fees import ValuedFee, fees_in
 from shared.mysql.prices import latest_prices
 from shared.queries import load
-from workers.statement import (
+from workers.statement.records import (
     AssetStatement,
     Flow,
     ForeignFees,
@@ -42,9 +42,9 @@ from workers.statement import (
     with_holdings,
     with_rest,
 )
-from workers.statement_warnings import Standing, warnings_of
+from workers.statement.warnings import Standing, warnings_of
 
-SQL = load(Path(__file__).with_name("statement.sql"))
+SQL = load(Path(__file__).with_name("books.sql"))
 
 FEE_DAYS = timedelta(days=31)
 """Fees are valued by so many days at once: a year's would be too many to hold."""
