@@ -29,6 +29,7 @@ from tests.bench import (
     latency,
     ledger,
     memory,
+    rebuild,
     reverse,
     runtime,
     takeover,
@@ -43,7 +44,7 @@ class Size(NamedTuple):
     rounds: int
     fills: int  # of a run of the ledger
     tasks: int  # of the Celery peer
-    reversed: int
+    reversed: int  # fills in reverse, and of a rebuild
     latency_seconds: int
     minutes: float
     jobs: int
@@ -60,6 +61,8 @@ BENCHES: dict[str, Callable[[Place, Size], Figure]] = {
     "faststream": lambda p, s: ledger.faststream(p, events=s.fills, rounds=s.rounds),
     "fold": lambda _, s: fold.speed(rounds=s.rounds),
     "reverse": lambda p, s: reverse.reverse(p, events=s.reversed),
+    "rebuild": lambda p, s: rebuild.rebuild(p, fills=s.reversed, rounds=s.rounds),
+    "rebuild-memory": lambda p, s: rebuild.one_account(p, fills=s.reversed),
     "latency": lambda p, s: latency.latency(p, seconds=s.latency_seconds),
     "memory": lambda p, s: memory.memory(p, minutes=s.minutes),
     "takeover": lambda p, s: takeover.takeover(p, rounds=s.rounds),

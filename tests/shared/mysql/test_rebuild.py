@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -22,12 +21,10 @@ from shared.mysql.book import Book
 from shared.mysql.connection import connect
 from shared.mysql.content_hash import content_hash, hashes
 from shared.mysql.rebuild import (
-    Account,
     Steps,
     Stopped,
     Superseded,
     accounts_after,
-    groups,
     rebuild_large,
     rebuild_small,
 )
@@ -357,7 +354,7 @@ class Traffic:
         self._connection.commit()
 
 
-@pytest.mark.parametrize("seed", range(int(os.environ.get("SEEDS", "6"))))
+@pytest.mark.parametrize("seed", range(6))
 def test_what_comes_between_the_steps_is_in_the_rebuilt_rows(
     mysql_schema: Any, rq: Any, root: Any, seed: int
 ) -> None:
@@ -452,6 +449,23 @@ def test_traffic_of_another_thread_meets_a_rebuild(
         mysql_schema.commit()
     mysql_schema.commit()
     assert differing(rebuild_small(rq, ACCOUNTS)) == {}
+
+
+def test_a_position_whose_fills_an_administrator_took_away_goes(
+    mysql_schema: Any, rq: Any, root: Any
+) -> None:
+    Book(mysql_schema).record_fills([report(), report(instrument="ETHUSDT")])
+    mysql_schema.commit()
+    taken: list[int] = []
+
+    def take(folded: int) -> None:
+        if folded and not taken:
+            taken.append(run(root, "DELETE FROM fleet_fills WHERE instrument = 'ETHUSDT'"))
+
+    rebuild_large(rq, 1, TOKEN, Steps(told=take, fills=1))
+    assert taken == [1]
+    assert rows(root, "SELECT instrument FROM fleet_positions") == [("BTCUSDT",)]
+    assert rows(root, "SELECT instrument FROM fleet_pnl_daily") == [("BTCUSDT",)]
 
 
 # ---- stopped, killed, superseded
@@ -551,10 +565,3 @@ def test_accounts_come_in_order_of_id_with_their_fills(mysql_schema: Any, rq: An
     mysql_schema.commit()
     assert accounts_after(rq, 0, 3) == [(8, 0), (9, 2), (70, 1)]
     assert accounts_after(rq, 70, 3) == [(2**63, 1)]
-
-
-def test_small_accounts_are_grouped_and_a_large_one_stands_alone() -> None:
-    sizes = [Account(*one) for one in ((1, 4), (2, 5), (3, 2), (4, 50), (5, 0), (6, 10))]
-    grouped = [[account.id for account in group] for group in groups(sizes, small_fills=10)]
-    assert grouped == [[1, 2], [3], [4], [5, 6]]
-    assert groups([]) == []
