@@ -61,7 +61,9 @@ BENCHES: dict[str, Callable[[Place, Size], Figure]] = {
     "faststream": lambda p, s: ledger.faststream(p, events=s.fills, rounds=s.rounds),
     "fold": lambda _, s: fold.speed(rounds=s.rounds),
     "reverse": lambda p, s: reverse.reverse(p, events=s.reversed),
-    "rebuild": lambda p, s: rebuild.rebuild(p, fills=s.reversed, rounds=s.rounds),
+    "rebuild": lambda p, s: rebuild.rebuild(
+        p, fills=max(s.reversed, 300_000), rounds=s.rounds
+    ),
     "rebuild-memory": lambda p, s: rebuild.one_account(p, fills=s.reversed),
     "latency": lambda p, s: latency.latency(p, seconds=s.latency_seconds),
     "memory": lambda p, s: memory.memory(p, minutes=s.minutes),
