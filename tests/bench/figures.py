@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
@@ -50,3 +51,9 @@ def at_least(name: str, target: float, found: Ratio, unit: str, notes: str = "")
         f"{found.ratio:.2f} ({found.spread}); {found.ours:,.0f} against {found.peer:,.0f} {unit}"
     )
     return Figure(name, f">= {target:g}", measured, found.ratio >= target, notes)
+
+
+def peak_mb() -> float:
+    """Of this process. getrusage would answer with the peak of whoever started it, if larger."""
+    status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM:"))

@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from shared import telemetry
@@ -22,6 +21,7 @@ from shared.masking import Mask
 from shared.mysql.connection import connect
 from shared.settings import Settings, load
 from shared.streams.event import Event
+from tests.bench.figures import peak_mb
 from workers.batch_report import BatchReport, observe_batch
 from workers.build import LANES, build_reader
 from workers.registry import EVENTS, EventType
@@ -84,12 +84,6 @@ class Watch:
             "peak_mb": peak_mb(),
             "delays_us": self.delays_us,
         }
-
-
-def peak_mb() -> float:
-    """Of this process. getrusage would answer with the peak of whoever started it, if larger."""
-    status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM:"))
 
 
 def _watched(row: EventType, watch: Watch) -> EventType:

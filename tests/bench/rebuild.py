@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from deploy.desk.market import Market
@@ -21,7 +20,7 @@ from shared.mysql.book_rows import Rows
 from shared.mysql.connection import connect
 from shared.settings import load
 from tests.bench.feed import of_one_account
-from tests.bench.figures import Figure, alternate, at_least
+from tests.bench.figures import Figure, alternate, at_least, peak_mb
 from tests.bench.ledger import Table
 from tests.bench.place import Place
 from workers.collector import calm_collector
@@ -186,14 +185,6 @@ def main() -> None:
     rebuild_job(connection, Alone())
     seconds = time.perf_counter() - started
     print(json.dumps({"seconds": round(seconds, 3), "peak_mb": peak_mb()}))
-
-
-def peak_mb() -> float:
-    """Of this program alone: what getrusage tells contains the parent it was forked from."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
 
 
 if __name__ == "__main__":
