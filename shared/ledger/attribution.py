@@ -77,17 +77,6 @@ def affordable(due: Sequence[Due], fills: int) -> Sequence[Due]:
     return due
 
 
-def spans(days: Iterable[int]) -> list[range]:
-    """Days in order as runs of days that follow one another: each is folded in one go."""
-    found: list[range] = []
-    for day in days:
-        if found and found[-1].stop == day:
-            found[-1] = range(found[-1].start, day + 1)
-        else:
-            found.append(range(day, day + 1))
-    return found
-
-
 # ---- the venue's figure of a fill's realized P&L beside ours
 
 DEFAULT_STEP = Decimal("1E-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, timedelta
 from functools import lru_cache
 
@@ -31,3 +32,14 @@ def time_text(at_ms: int) -> str:
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{day_text(day)} {hours:02}:{minutes:02}:{seconds:02}.{ms:03}000"
+
+
+def spans(days: Iterable[int]) -> list[range]:
+    """Days in order as runs of days that follow one another."""
+    found: list[range] = []
+    for day in days:
+        if found and found[-1].stop == day:
+            found[-1] = range(found[-1].start, day + 1)
+        else:
+            found.append(range(day, day + 1))
+    return found

@@ -22,6 +22,7 @@ from shared.ledger.orders import OrderReport
 from shared.ledger.signals import SignalReport
 from shared.mysql import book_entries, book_fills, book_folds, book_observed, book_orders
 from shared.mysql.book_daily import AccountInstrument, Closed, Daily
+from shared.mysql.book_positions import PositionKey
 from shared.mysql.book_rows import Rows
 from shared.queries import load
 
@@ -133,8 +134,8 @@ class Book:
         accounts = sorted({(key[0],) for key in keys})
         free = dict(self._rows.read(SQL["lock_free_accounts"], accounts))
         self._incomplete.update((account_id, bool(flag)) for account_id, flag in free.items())
-        daily = Daily(lambda key: [json.dumps(["refold", *key])])
         mine = [key for key in keys if key[0] in free]
+        daily = Daily(partial(_refolds_of, mine))
         more = book_folds.restate(self._rows, daily, mine, limit_fills)
         daily.flush(self._rows, self._closed)
         self._rows.flush()
@@ -164,16 +165,28 @@ class Book:
             self.superseded(identities)
 
 
-def _fills_of(reports: Iterable[FillReport], key: AccountInstrument) -> list[str]:
-    return sorted({fill_identity(*report[:5]) for report in reports if report[:3] == key})
+def _fills_of(reports: Iterable[FillReport]) -> Mapping[AccountInstrument, set[str]]:
+    return _named((report[:3], fill_identity(*report[:5])) for report in reports)
 
 
-def _cash_of(entries: Iterable[CashEntry], key: AccountInstrument) -> list[str]:
-    return sorted(
-        {cash_identity(*one[:5]) for one in entries
-         if (one.account_id, one.product, one.instrument) == key}
-    )  # fmt: skip
+def _cash_of(entries: Iterable[CashEntry]) -> Mapping[AccountInstrument, set[str]]:
+    return _named(
+        ((one.account_id, one.product, one.instrument), cash_identity(*one[:5])) for one in entries
+    )
 
 
-def _entries_of(entries: Iterable[PositionEntry], key: AccountInstrument) -> list[str]:
-    return sorted({entry_identity(*one.key) for one in entries if one[:3] == key})
+def _entries_of(entries: Iterable[PositionEntry]) -> Mapping[AccountInstrument, set[str]]:
+    return _named((one[:3], entry_identity(*one.key)) for one in entries)
+
+
+def _refolds_of(positions: Iterable[PositionKey]) -> Mapping[AccountInstrument, set[str]]:
+    return _named((key[:3], json.dumps(["refold", *key[:3]])) for key in positions)
+
+
+def _named(
+    pairs: Iterable[tuple[AccountInstrument, str]],
+) -> Mapping[AccountInstrument, set[str]]:
+    found: dict[AccountInstrument, set[str]] = {}
+    for key, identity in pairs:
+        found.setdefault(key, set()).add(identity)
+    return found

@@ -21,10 +21,9 @@ from shared.ledger.attribution import (
     affordable,
     cause_of,
     diverges,
-    spans,
     tag_of,
 )
-from shared.ledger.days import DAY_MS, day_number, day_of, day_text
+from shared.ledger.days import DAY_MS, day_number, day_of, day_text, spans
 from shared.ledger.fill import order_key
 from shared.ledger.identity import fill_identity
 from shared.ledger.money import LEDGER, ZERO, plain

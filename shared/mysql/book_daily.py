@@ -5,7 +5,7 @@ after it. What changes a closed day leaves the figures that stood there as a res
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -29,8 +29,8 @@ _COLUMNS = {"funding": _FUNDING, "other": _OTHER}
 
 
 AccountInstrument = tuple[int, str, str]  # with the product between
-# Identities of what came.
-Causes = Callable[[AccountInstrument], list[str]]
+# Identities of what came, of every account's instrument in the batch.
+Causes = Callable[[], Mapping[AccountInstrument, Collection[str]]]
 
 
 class Closed:
@@ -61,7 +61,7 @@ class Closed:
 class Daily:
     """Collects the differences of one batch; `flush` writes them.
 
-    causes: what of the batch concerns an account's instrument; asked for restated days only.
+    causes: what came with the batch; asked once, and only where a closed day is restated.
     """
 
     def __init__(self, causes: Causes) -> None:
@@ -136,16 +136,12 @@ class Daily:
             return
         texts = [(*key[:3], day_text(key[3]), key[4]) for key in keys]
         stood = {row[:5]: row[5:] for row in rows.read(SQL["figures"], texts)}
-        for key, text in zip(keys, texts, strict=True):
-            figures = stood.get(text, (0, ZERO, ZERO, ZERO, ZERO, 0))
-            rows.write(SQL["restate"], [(closed.batch, *text, *figures, self._cause(key))])
-
-    def _cause(self, key: DailyKey) -> str:
-        found = self._causes(key[:3])
-        told: dict[str, Any] = {"identities": found[:CAUSES_KEPT]}
-        if len(found) > CAUSES_KEPT:
-            told["more"] = len(found) - CAUSES_KEPT
-        return json.dumps(told, ensure_ascii=False, separators=(",", ":"))
+        causes = {key: _told(found) for key, found in self._causes().items()}
+        rows.write(
+            SQL["restate"],
+            ((closed.batch, *text, *stood.get(text, _NO_ROW), causes.get(text[:3], _NO_CAUSE))
+             for text in texts),
+        )  # fmt: skip
 
     def _amount(self, key: DailyKey, column: int, amount: Decimal, sign: int) -> None:
         row = self._row(key)
@@ -159,6 +155,18 @@ class Daily:
         if row is None:
             row = self._changes[key] = [ZERO, ZERO, ZERO, ZERO, 0, 0]
         return row
+
+
+def _told(identities: Collection[str]) -> str:
+    """The first of them as JSON, and how many more there are."""
+    told: dict[str, Any] = {"identities": sorted(identities)[:CAUSES_KEPT]}
+    if len(identities) > CAUSES_KEPT:
+        told["more"] = len(identities) - CAUSES_KEPT
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":"))
+
+
+_NO_ROW = (0, ZERO, ZERO, ZERO, ZERO, 0)  # version and figures
+_NO_CAUSE = _told(())
 
 
 def _attributed(fill: Fill) -> tuple[object, ...]:

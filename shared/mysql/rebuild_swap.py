@@ -5,7 +5,7 @@ live ones, and take their place where they differ. All of it in the caller's one
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from itertools import groupby
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from shared.errors import FleetError
 from shared.ledger.cash import DAILY_COLUMN
-from shared.ledger.days import DAY_MS, day_number, day_text
+from shared.ledger.days import DAY_MS, day_number, day_text, spans
 from shared.mysql.book_daily import AccountInstrument, Closed
 from shared.mysql.book_positions import PositionKey, read_positions
 from shared.mysql.book_rows import Rows
@@ -82,9 +82,9 @@ def recount_fees(rows: Rows, account_id: int) -> None:
     for position in read_shadows(rows, account_id):
         sides.setdefault(position[:3], []).append(position)
     for instrument, found in groupby(stale, key=lambda row: row[:3]):
-        for first, last in _spans(day_number(date.fromisoformat(row[3])) for row in found):
+        for days in spans(sorted(day_number(date.fromisoformat(row[3])) for row in found)):
             keys = sides[instrument]
-            count_fees(rows, instrument, keys, first * DAY_MS, (last + 1) * DAY_MS)
+            count_fees(rows, instrument, keys, days.start * DAY_MS, days.stop * DAY_MS)
 
 
 def swap(
@@ -152,14 +152,3 @@ def _check(account_id: int, stand: Hashes, built: Hashes) -> None:
             f"account {account_id}: {', '.join(wrong)} do not read as they were rebuilt; nothing "
             "was changed"
         )
-
-
-def _spans(days: Iterable[int]) -> list[tuple[int, int]]:
-    """Neighbouring days as (first, last)."""
-    spans: list[tuple[int, int]] = []
-    for day in sorted(days):
-        if spans and spans[-1][1] == day - 1:
-            spans[-1] = (spans[-1][0], day)
-        else:
-            spans.append((day, day))
-    return spans

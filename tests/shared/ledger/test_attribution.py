@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from itertools import pairwise
 from typing import NamedTuple
 
 import pytest
@@ -17,7 +16,6 @@ from shared.ledger.attribution import (
     affordable,
     cause_of,
     diverges,
-    spans,
     tag_of,
 )
 
@@ -64,13 +62,6 @@ def test_a_pass_takes_the_first_days_that_it_can_afford_and_one_at_least(
     if len(chosen) < len(due):
         assert len(chosen) >= 1
         assert cost + due[len(chosen)].fills + DAY_FILLS > fills
-
-
-@given(st.sets(st.integers(0, 30)))
-def test_spans_are_the_days_themselves_in_runs_that_do_not_touch(days: set[int]) -> None:
-    found = spans(sorted(days))
-    assert [day for span in found for day in span] == sorted(days)
-    assert all(one.stop < other.start for one, other in pairwise(found))
 
 
 def test_the_step_is_the_one_that_was_valid_then() -> None:

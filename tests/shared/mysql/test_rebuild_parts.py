@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from shared.mysql.rebuild import Account, groups
 from shared.mysql.rebuild_shadow import NO_ROW, Shadow, Versions, holds, unfolded
-from shared.mysql.rebuild_swap import _spans
 
 KEY = (1, "linear", "BTCUSDT", "net")
 POSITION = unfolded(KEY).position._replace(fills=3, realized=Decimal(5))
@@ -58,10 +57,3 @@ def test_groups_keep_the_order_and_the_bound_and_large_accounts_stand_alone(
         assert len(group) == 1 or sum(account.fills for account in group) <= bound
     for group, following in pairwise(made):
         assert sum(account.fills for account in group) + following[0].fills > bound
-
-
-@given(st.sets(st.integers(0, 40)))
-def test_spans_hold_exactly_their_days_and_never_touch(days: set[int]) -> None:
-    spans = _spans(days)
-    assert [day for first, last in spans for day in range(first, last + 1)] == sorted(days)
-    assert all(last + 1 < first for (_, last), (first, _) in pairwise(spans))
