@@ -35,6 +35,12 @@ from shared.endpoints import (
 from shared.errors import SettingsError
 from shared.laravel import naming
 from shared.laravel.probe import keys_begin_with
+from shared.settings_exchanges import (
+    DEFAULT_EGRESS,
+    EXCHANGE_NAMES,
+    exchange_settings,
+    refuse_credentials_key,
+)
 from shared.settings_laravel import (
     LARAVEL_NAMES,
     CacheSettings,
@@ -52,6 +58,8 @@ ROLES = (
     "jobs",
     "laravel",
     "rq",
+    "sync",
+    "userstreams",
     "beat",
     "flower",
     "metrics",
@@ -59,8 +67,10 @@ ROLES = (
     "migrate",
     "cli",
 )
-# Exchange keys (jobs, rq) and encrypted Laravel jobs are read by these and nobody else.
-DECRYPTS = frozenset({"jobs", "laravel", "rq"})
+# These open the keys of accounts, with FLEET_CREDENTIALS_KEY or, where it is not set, APP_KEY.
+CALLS_EXCHANGES = frozenset({"sync", "userstreams"})
+# Exchange keys and encrypted Laravel jobs are read by these and nobody else.
+DECRYPTS = frozenset({"jobs", "laravel", "rq"}) | CALLS_EXCHANGES
 # Scheduling and watching need Redis only: a deployment may leave DB_* out for them.
 WITHOUT_MYSQL = frozenset({"beat", "flower"})
 
@@ -77,8 +87,10 @@ SECRETS = (
     "FLEET_TIMESCALE_URL",
     "FLEET_STREAMS_REDIS_URL",
     "FLEET_BROKER_URL",
+    "FLEET_CREDENTIALS_KEY",
 )
 _KEYS = ("APP_KEY", "APP_PREVIOUS_KEYS")
+_CREDENTIALS_KEY = ("FLEET_CREDENTIALS_KEY",)
 
 FLEET_NAMES = (
     "FLEET_BROKER_PREFIX",
@@ -94,6 +106,7 @@ FLEET_NAMES = (
     "FLEET_STREAMS_REDIS_URL",
     "FLEET_STREAM_RETENTION",
     "FLEET_TIMESCALE_URL",
+    *EXCHANGE_NAMES,
     *LARAVEL_NAMES,
 )
 
@@ -159,6 +172,11 @@ class Settings(BaseSettings):
     horizon: Literal["off", "jobs", "supervisor"] = "jobs"
     metrics_port: int = 9540
     sentry_dsn: SecretStr | None = None
+    exchange_url: str | None = None
+    egress: Mapping[str, str | None] = {DEFAULT_EGRESS: None}
+    credentials_key: SecretStr | None = None
+    allow_withdraw_keys: bool = False
+    order_share: Decimal = Decimal("0.1")
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -194,8 +212,12 @@ def load(
     if role not in ROLES:
         raise SettingsError(f"role {role!r}: one of {', '.join(ROLES)} expected")
     environ = os.environ if environ is None else environ
+    calls = role in CALLS_EXCHANGES
+    if not calls:
+        refuse_credentials_key(role, environ)
     env_file = Path(environ.get("FLEET_ENV_FILE") or ".env")
-    merged = merge(environ, env_file, SECRETS, () if role in DECRYPTS else _KEYS)
+    refused = (*(() if role in DECRYPTS else _KEYS), *(() if calls else _CREDENTIALS_KEY))
+    merged = merge(environ, env_file, SECRETS, refused)
     return build(merged, role, exists)
 
 
@@ -213,6 +235,10 @@ def build(merged: Merged, role: str, exists: Callable[[str], bool] | None) -> Se
     prefix = _prefix(values, exists)
     app_name = _app_name(values)
     broker_prefix = values.get("FLEET_BROKER_PREFIX")
+    exchanges = exchange_settings(values)
+    if exchanges.credentials_key is not None:
+        # A role that has the key of the accounts needs the application's master key for nothing.
+        values = {name: value for name, value in values.items() if name not in _KEYS}
     return Settings(
         role=role,
         app_name=app_name,
@@ -242,6 +268,7 @@ def build(merged: Merged, role: str, exists: Callable[[str], bool] | None) -> Se
         horizon=_horizon(values),
         metrics_port=_whole(values, "FLEET_METRICS_PORT", 9540, 1, MAX_PORT),
         sentry_dsn=_secret(values, "SENTRY_LARAVEL_DSN") or _secret(values, "SENTRY_DSN"),
+        **exchanges._asdict(),
         notes=merged.notes,
     )
 

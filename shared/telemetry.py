@@ -63,7 +63,18 @@ METRICS: Mapping[str, Metric] = {
     "fleet_dispatches_pushed_total": Metric("counter", (), "Jobs pushed to Laravel's queues."),
     "fleet_task_runs_total": Metric("counter", ("task", "outcome"), "Scheduled runs by outcome."),
     "fleet_task_seconds": Metric("histogram", ("task",), "Scheduled runs.", _SECONDS),
+    "fleet_sync_accounts_total": Metric("counter", ("outcome",), "Accounts asked, by outcome."),
+    "fleet_sync_events_total": Metric("counter", ("venue",), "Events that the sync found."),
     "fleet_operator_jobs_total": Metric("counter", ("job", "outcome"), "RQ jobs by outcome."),
+    "fleet_exchange_requests_total": Metric(
+        "counter", ("venue", "outcome"), "Requests to exchanges by outcome."
+    ),
+    "fleet_exchange_throttled_total": Metric(
+        "counter", ("venue", "egress"), "Pauses that a venue asked for."
+    ),
+    "fleet_exchange_wait_seconds": Metric(
+        "histogram", ("venue", "priority"), "Waiting for weight before a request.", _SECONDS
+    ),
     "fleet_reports_total": Metric("counter", ("outcome",), "Batch summaries for Flower."),
     # the exporter, of the whole fleet
     "fleet_lag_events": Metric("gauge", _PARTITION, "Entries behind the stream's end."),
@@ -76,6 +87,8 @@ METRICS: Mapping[str, Metric] = {
     "fleet_outbox_unconfirmed": Metric("gauge", (), "Rows appended, not yet below the offset."),
     "fleet_outbox_oldest_seconds": Metric("gauge", (), "Age of the oldest waiting row."),
     "fleet_identity_breaks": Metric("gauge", (), "Open breaks of the books' own identities."),
+    "fleet_breaks_open": Metric("gauge", ("kind",), "Open breaks."),
+    "fleet_equity_copy_waiting": Metric("gauge", (), "Equity rows not yet in TimescaleDB."),
     "fleet_redis_used_bytes": Metric("gauge", (), "Memory of our streams."),
     "fleet_redis_budget_bytes": Metric("gauge", (), "What they may use."),
     "fleet_laravel_queue_jobs": Metric("gauge", ("queue", "state"), "Jobs on Laravel's queues."),

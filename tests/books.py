@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from shared.ledger.cash import CashEntry, cash_rank
-from shared.ledger.entries import PositionEntry, entry_rank
+from shared.ledger.entries import PositionEntry, entry_rank, holding_move
 from shared.ledger.fill import Fill, FillReport, merge
 from shared.mysql.book import Book
 from tests.shared.ledger.oracle import DAY_MS, books, move, quantized
@@ -141,7 +141,10 @@ def _moves(told: Sequence[Told]) -> list[Mapping[str, Any]]:
         if isinstance(one, FillReport):
             sets.setdefault(one[:5], []).append(one)
     fills = [_fill_move(merge(reports)[0]) for reports in sets.values()]
-    return fills + [_entry_move(one) for one in _standing(told, PositionEntry, entry_rank, 6)]
+    entries = _standing(told, PositionEntry, entry_rank, 6)
+    for cash in _standing(told, CashEntry, cash_rank, 5):
+        entries += [move for move in [holding_move(cash)] if move is not None]
+    return fills + [_entry_move(one) for one in entries]
 
 
 def _standing(told: Sequence[Told], kind: Any, rank: Any, width: int) -> list[Any]:

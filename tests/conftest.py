@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import redis as redis_py
+from pydantic import SecretStr
 
 from shared.dotenv import parse_dotenv
 from shared.endpoints import MySQLSettings
@@ -26,6 +27,7 @@ from shared.streams.connection import control_client
 from tests.laravel_application import LaravelApplication
 from tests.laravel_world import LaravelWorld
 from tests.runtime_world import World
+from tests.timescale_world import Timescale, own_database
 from workers.grants import PASSWORD, RoleGrants, grants
 from workers.migrate import migrate_mysql
 
@@ -343,3 +345,19 @@ def laravel(
     return LaravelWorld(
         app.php_path, app.environ, app.connection, app.redis, app.prefix, settings
     )
+
+
+@pytest.fixture(scope="session")
+def timescale_database(servers: Mapping[str, str]) -> Iterator[Timescale]:
+    """A database of this session, not migrated."""
+    with own_database(servers) as made:
+        yield made
+
+
+@pytest.fixture
+def timescale(timescale_database: Timescale, settings: Settings) -> Timescale:
+    """The same, migrated, its tables empty."""
+    url = SecretStr(timescale_database.owner)
+    timescale_database.migrate(settings.model_copy(update={"timescale_url": url}))
+    timescale_database.run("TRUNCATE fleet.equity, fleet.equity_offset")
+    return timescale_database

@@ -58,8 +58,9 @@ def cash(**fields: Any) -> CashEntry:
         "at_ms": FIRST_DAY,
     } | fields
     data = json.dumps(told)
-    amount = Decimal(told.pop("amount"))
-    return CashEntry(**told, amount=amount, data=data, report_hash=report_hash(data))
+    for name in ("amount", "basis"):
+        told[name] = None if told.get(name) is None else Decimal(told[name])
+    return CashEntry(**told, data=data, report_hash=report_hash(data))
 
 
 def entry(kind: str = "open", **fields: Any) -> PositionEntry:

@@ -13,6 +13,7 @@ import MySQLdb
 from redis import Redis
 
 from shared import telemetry
+from shared.errors import Unavailable
 from shared.laravel.dispatch import Pusher
 from shared.masking import Mask
 from shared.mysql import facts
@@ -21,10 +22,12 @@ from shared.settings import Settings
 from shared.streams.assignment import PartitionId
 from shared.streams.connection import control_client, data_client
 from shared.streams.decode import routes
+from shared.timescale.connection import connect as timescale
 from workers import (
     attribution,
     day_close,
     equity,
+    equity_copy,
     identities,
     reconcile,
     restatements,
@@ -35,6 +38,7 @@ from workers.batch_report import BatchReport
 from workers.collector import calm_collector
 from workers.consumer import StreamReader, node_name
 from workers.dispatch_relay import DispatchRelay
+from workers.equity_copy import CopyStatus
 from workers.lane import Bounds, Tools
 from workers.laravel_status import collect_laravel
 from workers.links import Links
@@ -166,6 +170,7 @@ def collect_status(settings: Settings) -> Status:
             settings.partitions,
             budget_bytes=budget_bytes(settings, redis),
             laravel=laravel,
+            equity_copy=equity_copy_status(settings, connection),
         )
 
 
@@ -239,6 +244,26 @@ def snapshot_equity(settings: Settings) -> int:
     with closing(connect(settings.mysql)) as connection:
         now = datetime.now(UTC)
         return equity.snapshot_equity(connection, now, lambda: time.monotonic() > ends)
+
+
+def copy_equity(settings: Settings) -> int:
+    """Scheduled: see workers/equity_copy.py. Nothing where no TimescaleDB is set."""
+    if settings.timescale_url is None:
+        return 0
+    ends = time.monotonic() + equity_copy.RUN_SECONDS
+    with closing(connect(settings.mysql)) as connection, closing(timescale(settings)) as sink:
+        return equity_copy.copy_equity(connection, sink, lambda: time.monotonic() > ends)
+
+
+def equity_copy_status(settings: Settings, connection: Any) -> CopyStatus:
+    """Whether equity is copied to TimescaleDB, and how much waits."""
+    if settings.timescale_url is None:
+        return CopyStatus("off")
+    try:
+        with closing(timescale(settings)) as sink:
+            return CopyStatus("on", equity_copy.waiting(connection, sink))
+    except Unavailable as error:
+        return CopyStatus("away", error=str(error))
 
 
 def refresh_mirrors(settings: Settings) -> int:

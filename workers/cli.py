@@ -18,7 +18,8 @@ from shared.mysql.connection import connect
 from shared.mysql.offsets import SQL as OFFSETS_SQL
 from shared.mysql.parked import Filter
 from shared.settings import Settings
-from workers import facts_cli, prices_cli, rebuild_cli, reconcile_cli
+from workers import facts_cli, prices_cli, rebuild_cli, reconcile_cli, sync_cli
+from workers.equity_copy import CopyStatus
 from workers.jobs.replay_parked import skip
 from workers.laravel_cli import laravel_group
 from workers.laravel_status import LaravelStatus
@@ -175,7 +176,7 @@ def recover() -> None:
 
 
 fleet.add_command(laravel_group)
-for module in (facts_cli, prices_cli, rebuild_cli, reconcile_cli, statement_cli):
+for module in (facts_cli, prices_cli, rebuild_cli, reconcile_cli, statement_cli, sync_cli):
     for group in module.COMMANDS:
         fleet.add_command(group)
 
@@ -222,6 +223,9 @@ def _print_status(found: Status) -> None:
         f"{f'{budget:,}' if budget else 'unlimited'} bytes · restating: "
         f"{found.restating_positions} positions · parked: {found.parked_by_reason or 'none'}"
     )
+    breaks = ", ".join(f"{count} {kind}" for kind, count in found.breaks_by_kind.items())
+    look = f"{breaks}: `fleet breaks list`" if breaks else "none"
+    console.print(f"open breaks: {look} · equity in TimescaleDB: {_copied(found.equity_copy)}")
     _print_laravel(found.laravel)
 
 
@@ -236,6 +240,14 @@ def _print_laravel(found: LaravelStatus) -> None:
         f"quarantine: {aside} payloads{look} · dispatches: {found.dispatches_waiting} waiting, "
         f"oldest {found.oldest_dispatch_seconds:.1f} s"
     )
+
+
+def _copied(found: CopyStatus) -> str:
+    if found.state == "off":
+        return "off, FLEET_TIMESCALE_URL is not set"
+    if found.state == "away":
+        return escape(f"away, nothing is lost: {found.error}")
+    return f"{found.waiting} rows wait"
 
 
 def _state(row: PartitionStatus) -> str:

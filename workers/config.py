@@ -26,7 +26,7 @@ from workers.scheduled.table import SCHEDULED
 TASK_SECONDS = 600
 SOFT_SECONDS = 540
 SOFT_SHUTDOWN_SECONDS = 10
-QUEUES = ("fleet.control", "fleet.jobs")
+QUEUES = ("fleet.control", "fleet.jobs", "fleet.sync")
 
 
 class BrokerCredentials(CredentialProvider):
@@ -150,7 +150,7 @@ def _beat(settings: Settings) -> dict[str, Any]:
                 "task": name,
                 "schedule": row.every,
                 # A run that waited for two periods says nothing that the next would not.
-                "options": {"queue": "fleet.jobs", "expires": _whole_seconds(2 * row.every)},
+                "options": {"queue": row.queue, "expires": _whole_seconds(2 * row.every)},
             }
             for name, row in SCHEDULED.items()
         },

@@ -186,7 +186,7 @@ def _clocks(servers: Servers) -> list[Finding]:
 
 def _timescale(servers: Servers) -> list[Finding]:
     if servers.settings.timescale_url is None:
-        text = "FLEET_TIMESCALE_URL is not set: no history"
+        text = "FLEET_TIMESCALE_URL is not set: no history, equity is not copied"
         return [
             Finding("timescale", "warn", text, "FLEET_TIMESCALE_URL=postgresql://u:p@host:5432/db")
         ]

@@ -55,7 +55,9 @@ def snapshot_equity(connection: Any, now: datetime, out_of_time: Callable[[], bo
             cursor.execute(SQL["accounts"], (done.account, ACCOUNTS_AT_ONCE))
             ids = [account_id for (account_id,) in cursor.fetchall()]
             rows = _rows(connection, ids, at)
-            cursor.executemany(SQL["write"], rows)
+            cursor.execute(SQL["written_at"])
+            (written_at,) = cursor.fetchone()
+            cursor.executemany(SQL["write"], [(*row, written_at) for row in rows])
             last = ids[-1] if len(ids) == ACCOUNTS_AT_ONCE else None
             cursor.execute(SQL["remember"], (f"{at.isoformat()} {'' if last is None else last}",))
         written += len(rows)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from shared.endpoints import RedisSettings
 from shared.mysql.schema import SOURCES_COLUMNS, SOURCES_TABLE, VERSION_TABLE, quoted
 from shared.settings import Settings
+from workers.timescale_grants import timescale_lines
 
 PASSWORD = "CHANGE-ME"  # noqa: S105 - what the operator replaces
 
@@ -22,6 +23,7 @@ class RoleGrants(NamedTuple):
 
     laravel: over Laravel's own tables; they fail while such a table does not exist.
     redis: per server (`host:port`), because streams and broker may be two.
+    timescale: where one is set. Each role's FLEET_TIMESCALE_URL then names its own user.
     """
 
     role: str
@@ -29,6 +31,7 @@ class RoleGrants(NamedTuple):
     mysql: tuple[str, ...]
     laravel: tuple[str, ...]
     redis: tuple[tuple[str, str], ...]
+    timescale: tuple[str, ...] = ()
 
 
 class _Redis(NamedTuple):
@@ -58,7 +61,7 @@ _LEDGER: Mapping[str, str] = {
     "fleet_signals": _WRITE,
     "fleet_breaks": _WRITE,
     "fleet_parked": _WRITE,
-    "fleet_position_entries": _WRITE,
+    "fleet_position_entries": _FULL,
     "fleet_observed_positions": _WRITE,
     "fleet_observed_balances": _WRITE,
     "fleet_reconciliations": _WRITE,
@@ -82,9 +85,15 @@ _REBUILD: Mapping[str, str] = {
     "fleet_rebuild_position_days": _FULL,
     "fleet_rebuild_pnl_daily": _FULL,
 }
+# Accounts at exchanges: whose turn it is, where each question goes on, what a user stream missed.
+_SYNC: Mapping[str, str] = {
+    "fleet_sync_accounts": _WRITE,
+    "fleet_syncs": _FULL,
+    "fleet_stream_gaps": _WRITE,
+}
 _LARAVEL = ("fleet_requests", "fleet_quarantine", "fleet_dispatches")
 _ALL_TABLES = (
-    *_LEDGER, *_DERIVED, *_REBUILD, *_LARAVEL,
+    *_LEDGER, *_DERIVED, *_REBUILD, *_SYNC, *_LARAVEL,
     "fleet_offsets", "fleet_outbox", "fleet_settings", VERSION_TABLE,
 )  # fmt: skip
 _VIEWS = (
@@ -117,13 +126,25 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         **_DERIVED,
         "fleet_settings": _WRITE,  # the last day closed
         "fleet_offsets": _READ,
-        "fleet_outbox": "SELECT, INSERT, DELETE",  # syncs record, retention prunes
+        **_SYNC,
+        "fleet_outbox": "SELECT, INSERT, DELETE",  # adoption records, retention prunes
         "fleet_account_sources": _READ,
         "fleet_requests": "SELECT, DELETE",
         "fleet_dispatches": "SELECT, INSERT, DELETE",
     },
+    "sync": {
+        **_EVERYBODY,
+        **_SYNC,
+        "fleet_account_state": _WRITE,
+        "fleet_account_sources": _READ,
+        "fleet_positions": _READ,
+        "fleet_outbox": _ADD,
+        "fleet_dispatches": _ADD,
+    },
     "laravel": {
         **_EVERYBODY,
+        "fleet_sync_accounts": "SELECT, UPDATE",  # SyncAccount: this account now
+        "fleet_syncs": "SELECT, UPDATE",
         "fleet_requests": _WRITE,
         "fleet_quarantine": _WRITE,
     },
@@ -132,6 +153,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         **_LEDGER,
         **_DERIVED,
         **_REBUILD,
+        **_SYNC,  # after a recovery everybody is asked
         "fleet_settings": _WRITE,
         "fleet_offsets": _WRITE,
         "fleet_outbox": "SELECT, INSERT, UPDATE",
@@ -144,6 +166,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         **_EVERYBODY,
         "fleet_account_state": _READ,
         "fleet_breaks": _READ,
+        "fleet_equity": _READ,
         "fleet_offsets": _READ,
         "fleet_outbox": _READ,
         "fleet_parked": _READ,
@@ -154,6 +177,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys((*_ALL_TABLES, *_VIEWS), _READ),
         **_LEDGER,
         **_DERIVED,
+        **_SYNC,
         "fleet_offsets": _WRITE,
         "fleet_outbox": "SELECT, INSERT, UPDATE",
         "fleet_settings": _WRITE,
@@ -168,6 +192,7 @@ _APPLICATION = {**dict.fromkeys((*_ALL_TABLES, *_VIEWS), _READ), "fleet_outbox":
 _SOURCES = f"SELECT ({', '.join(SOURCES_COLUMNS)})"
 LARAVEL_TABLES: Mapping[str, Mapping[str, str]] = {
     "jobs": {SOURCES_TABLE: _SOURCES},
+    "sync": {SOURCES_TABLE: _SOURCES},
     "rq": {SOURCES_TABLE: _SOURCES},
     "cli": {SOURCES_TABLE: "SELECT (id, user_id, venue, product, settings, active)"},
     "laravel": {
@@ -202,6 +227,7 @@ _CELERY_CHANNELS = (
     "{b}/{db}.celeryev/*",
     "{b}/{db}.celery.pidbox",
 )
+_LIMITS = "+hmget +pttl +lindex +lrange +ltrim"
 _RQ = (
     " +hgetall +hmget +hincrby +hincrbyfloat +hexists +zscore +zcard +zremrangebyscore +lrem +lpop"
     " +lrange +lpos +lmove +blmove +blpop +scard +sismember +persist +rename +ttl +xadd +xlen"
@@ -240,6 +266,7 @@ BROKER_REDIS: Mapping[str, _Redis] = {
     "streams": _BROKER,
     "relay": _Redis(("~{b}*",), _CELERY_CHANNELS, "+publish +lpush +rpush +smembers +sadd"),
     "jobs": _BROKER,
+    "sync": _Redis(("~{b}*",), _CELERY_CHANNELS, f"{_CELERY} {_LIMITS}"),
     "laravel": _BROKER,
     "beat": _Redis(
         ("~{b}*",), _CELERY_CHANNELS, f"{_CELERY} +pttl +hsetnx +hmget +hgetall +zscore +sismember"
@@ -301,6 +328,9 @@ def as_text(all_grants: list[RoleGrants]) -> str:
         if granted.laravel:
             parts.append("-- over Laravel's tables, once they exist:")
             parts += [f"{line};" for line in granted.laravel]
+        if granted.timescale:
+            parts.append("-- in TimescaleDB:")
+            parts += [f"{line};" for line in granted.timescale]
         for server, line in granted.redis:
             parts += [f"# Redis at {server}", line]
         parts.append("")
@@ -320,7 +350,9 @@ def _role(settings: Settings, role: str, user: str) -> RoleGrants:
         for table, what in LARAVEL_TABLES.get(role, {}).items()
     )
     statements = (create, *own) if own else ()
-    return RoleGrants(role, user, statements, laravel, _acl_lines(settings, role, user))
+    timescale = timescale_lines(role, user, PASSWORD) if settings.timescale_url else ()
+    acl = _acl_lines(settings, role, user)
+    return RoleGrants(role, user, statements, laravel, acl, timescale)
 
 
 def _table_grant(database: str, table: str, what: str, user: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
+from datetime import timedelta
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -12,8 +13,8 @@ from redis.retry import Retry
 
 from shared.settings import Settings
 
-# Longer than any task may run, so that a lease never ends under its owner.
-LEASE_MS = 660_000
+LEASE = timedelta(seconds=660)
+"""Longer than any task may run, so that a lease never ends under its owner."""
 _RELEASE = """
 if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end
 return 0
@@ -42,12 +43,14 @@ def last_success_key(settings: Settings) -> str:
     return f"{settings.broker_prefix}last_success"
 
 
-def run_once(settings: Settings, name: str, work: Callable[[], int]) -> int | None:
+def run_once(
+    settings: Settings, name: str, work: Callable[[], int], lease: timedelta = LEASE
+) -> int | None:
     """`work()` under the lease of `name`; None if somebody else is at it."""
     redis = broker_redis(settings)
     key, owner = f"{settings.broker_prefix}running:{name}", secrets.token_hex(8)
     try:
-        if not redis.set(key, owner, nx=True, px=LEASE_MS):
+        if not redis.set(key, owner, nx=True, px=lease):
             return None
         try:
             done = work()

@@ -5,11 +5,12 @@ Alerts belong on these, not on Flower: they count what is committed, whoever run
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import MySQLdb
@@ -21,6 +22,7 @@ from shared.masking import Mask
 from shared.settings import Settings
 from workers import http
 from workers.config import QUEUES
+from workers.equity_copy import CopyStatus
 from workers.laravel_status import LaravelStatus
 from workers.lease import broker_redis, last_success_key
 from workers.roles import load_settings
@@ -29,9 +31,9 @@ from workers.scheduled.table import SCHEDULED
 EVERY_SECONDS = 5.0
 # A collection that hangs longer than this (timeouts included) is not alive.
 LIVE_SECONDS = 120.0
-_PARTITION_GAUGES = (
+_VARYING_GAUGES = (
     "fleet_lag_events", "fleet_lag_seconds", "fleet_partition_epoch", "fleet_partition_owned",
-    "fleet_partition_parked", "fleet_partition_halted",
+    "fleet_partition_parked", "fleet_partition_halted", "fleet_breaks_open",
 )  # fmt: skip
 _log = telemetry.log(__name__)
 
@@ -55,11 +57,15 @@ class Status(Protocol):
     def laravel(self) -> LaravelStatus: ...
     @property
     def identity_breaks(self) -> int: ...
+    @property
+    def breaks_by_kind(self) -> Mapping[str, int]: ...
+    @property
+    def equity_copy(self) -> CopyStatus: ...
 
 
 def expose(status: Status, meter: telemetry.Meter) -> None:
-    """A status as gauges. Partitions that are gone disappear."""
-    for name in _PARTITION_GAUGES:
+    """A status as gauges. Partitions and kinds that are gone disappear."""
+    for name in _VARYING_GAUGES:
         meter.clear(name)
     for row in status.partitions:
         labels = {"consumer": row.consumer, "stream": row.stream, "partition": row.partition}
@@ -73,6 +79,10 @@ def expose(status: Status, meter: telemetry.Meter) -> None:
     meter.gauge("fleet_outbox_unconfirmed", status.outbox_unconfirmed)
     meter.gauge("fleet_outbox_oldest_seconds", status.oldest_outbox_seconds)
     meter.gauge("fleet_identity_breaks", status.identity_breaks)
+    for kind, count in status.breaks_by_kind.items():
+        meter.gauge("fleet_breaks_open", count, kind=kind)
+    waiting = status.equity_copy.waiting
+    meter.gauge("fleet_equity_copy_waiting", math.nan if waiting is None else waiting)
     meter.gauge("fleet_redis_used_bytes", status.redis_used_bytes)
     if status.redis_budget_bytes is not None:
         meter.gauge("fleet_redis_budget_bytes", status.redis_budget_bytes)
@@ -133,7 +143,7 @@ class Exporter:
             expose_broker(self._settings, meter, time.time())
         except (FleetError, RedisError, MySQLdb.Error, OSError) as error:
             # Old figures would look like good news: they go, and alerts on absence fire.
-            for name in _PARTITION_GAUGES:
+            for name in _VARYING_GAUGES:
                 meter.clear(name)
             meter.gauge("fleet_collect_success", 0)
             _log.warning("collect_failed", error=str(error))

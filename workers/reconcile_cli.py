@@ -19,8 +19,9 @@ from shared.ledger.money import LEDGER, plain
 from shared.ledger.reconcile import CAUSES
 from shared.mysql import book_breaks
 from shared.mysql import reconcile as books
+from shared.mysql.book import Book
 from shared.mysql.book_breaks import Break
-from shared.mysql.connection import connect
+from shared.mysql.connection import connect, transaction
 from workers import adopt as adopting
 from workers.adopt import AdoptRefused, Plan
 from workers.facts_cli import moment
@@ -29,6 +30,8 @@ from workers.roles import load_settings
 
 console = Console()
 LIST_ROWS = 50
+DECIDED_BY_PEOPLE = "_conflict"
+"""What the kinds end in that stay open until somebody has looked."""
 
 _account = click.option("--account", "account_id", type=click.IntRange(min=1))
 
@@ -90,9 +93,7 @@ def breaks_list(
 def breaks_show(break_id: int) -> None:
     """Everything about one break."""
     with closing(connect(load_settings("cli").mysql)) as connection:
-        one = book_breaks.find(connection, break_id)
-    if one is None:
-        raise click.ClickException(f"no break {break_id}; `fleet breaks list` shows them")
+        one = _find(connection, break_id)
     lines: dict[str, Any] = {
         "id": one.id, "kind": one.kind, "account": one.account_id, "of": _subject(one),
         "ours": one.expected, "venue's": one.actual, "difference": _apart(one),
@@ -101,6 +102,28 @@ def breaks_show(break_id: int) -> None:
     }  # fmt: skip
     for name, value in lines.items():
         click.echo(f"{name:12} {_shown(value)}")
+
+
+@breaks_group.command("close")
+@click.argument("break_id", type=int)
+@click.option("--reason", required=True, help="What was found; kept with the break.")
+def breaks_close(break_id: int, reason: str) -> None:
+    """Close a break of reports that contradict one another, once somebody has looked.
+
+    It opens again if a report says something new. Other breaks close by themselves.
+    """
+    decision = f"{_shown(datetime.now(UTC))}: {reason.strip()}"
+    with closing(connect(load_settings("cli").mysql)) as connection, transaction(connection):
+        one = _find(connection, break_id)
+        if not one.kind.endswith(DECIDED_BY_PEOPLE):
+            raise click.ClickException(f"{one.kind} closes by itself, when its cause is gone")
+        if one.account_id is not None:
+            Book(connection).lock_accounts([one.account_id])
+            one = _find(connection, break_id)
+        if one.closed_at is not None:
+            raise click.ClickException(f"it is closed since {_shown(one.closed_at)}")
+        book_breaks.close_decided(connection, one, decision)
+    click.echo(f"break {break_id} closed")
 
 
 @click.command("adopt")
@@ -133,6 +156,13 @@ def adopt(account_id: int, at: datetime | None, yes: bool) -> None:  # noqa: FBT
 
 
 COMMANDS = (reconcile, breaks_group, adopt)
+
+
+def _find(connection: Any, break_id: int) -> Break:
+    one = book_breaks.find(connection, break_id)
+    if one is None:
+        raise click.ClickException(f"no break {break_id}; `fleet breaks list` shows them")
+    return one
 
 
 def _print_plan(made: Plan) -> None:

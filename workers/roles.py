@@ -55,6 +55,13 @@ ROLES: Mapping[str, Role] = {
         " -n jobs-${FLEET_SLOT:-1}@%h",
         ("broker", "redis", "mysql"), "http", 30, "prefork",
     ),
+    "sync": Role(
+        # threads: each waits for a batch of accounts on the process' one event loop; most of the
+        # time they wait for an exchange's budget. A stop waits for the batches in hand.
+        "celery -q -A workers.app worker -P threads -c 32 -E -Q fleet.sync"
+        " -n sync-${FLEET_SLOT:-1}@%h",
+        ("broker", "redis", "mysql"), "http", 90, "threads",
+    ),
     "beat": Role("celery -q -A workers.app beat", ("broker",), "http", 15),
     "flower": Role(
         "celery -q -A workers.app flower --read_only --address=127.0.0.1"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,13 @@ from redis import Redis
 
 from shared.queries import load
 from shared.streams.keys import stream_key
+from workers.equity_copy import CopyStatus
 from workers.laravel_status import NO_QUEUES, LaravelStatus
 from workers.memory import streams_bytes
 
 SQL = load(Path(__file__).with_name("status.sql"))
+
+NO_COPY = CopyStatus("off")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ class Status:
     redis_budget_bytes: int | None
     laravel: LaravelStatus
     identity_breaks: int = 0
+    breaks_by_kind: dict[str, int] = field(default_factory=dict)  # open ones
+    equity_copy: CopyStatus = NO_COPY
 
     def as_dict(self) -> dict[str, Any]:
         """For --json."""
@@ -66,6 +71,7 @@ def collect(
     *,
     budget_bytes: int | None,
     laravel: LaravelStatus = NO_QUEUES,
+    equity_copy: CopyStatus = NO_COPY,
 ) -> Status:
     """Read everything once. Five statements in MySQL, three round trips to Redis."""
     cursor = connection.cursor()
@@ -77,8 +83,8 @@ def collect(
     waiting, unconfirmed, oldest_micros = cursor.fetchone()
     cursor.execute(SQL["restating"])
     (restating,) = cursor.fetchone()
-    cursor.execute(SQL["identity_breaks"])
-    (identity_breaks,) = cursor.fetchone()
+    cursor.execute(SQL["breaks"])
+    breaks = {kind: int(count) for kind, count in cursor.fetchall()}
     connection.commit()
     return Status(
         partitions=_partitions(redis, prefix, rows),
@@ -90,7 +96,9 @@ def collect(
         redis_used_bytes=streams_bytes(redis, prefix, streams, partitions),
         redis_budget_bytes=budget_bytes,
         laravel=laravel,
-        identity_breaks=int(identity_breaks),
+        identity_breaks=breaks.get("identity", 0),
+        breaks_by_kind=breaks,
+        equity_copy=equity_copy,
     )
 
 

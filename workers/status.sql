@@ -24,5 +24,5 @@ WHERE state < 2
 -- Positions whose late fills are still to be folded.
 SELECT COUNT(*) FROM fleet_positions WHERE restating_from_ms IS NOT NULL
 
--- name: identity_breaks
-SELECT COUNT(*) FROM fleet_breaks WHERE kind = 'identity' AND closed_at IS NULL
+-- name: breaks
+SELECT kind, COUNT(*) FROM fleet_breaks WHERE closed_at IS NULL GROUP BY kind ORDER BY kind

@@ -29,7 +29,8 @@ ORDER BY product, instrument, position_side
 
 -- name: cash
 -- In the order of the ledger's CashEntry.
-SELECT account_id, venue_type, ref, asset, instrument, product, venue, amount, kind, at_ms, report_hash, data
+SELECT account_id, venue_type, ref, asset, instrument, product, venue, amount, kind, at_ms, report_hash, data,
+  quote_asset, basis
 FROM fleet_cash_entries FORCE INDEX (fleet_cash_entries_at)
 WHERE account_id = %(account)s AND at_ms >= %(from_ms)s AND at_ms < %(to_ms)s AND kind IN %(kinds)s
   AND (%(product)s IS NULL OR product = %(product)s)

@@ -47,6 +47,7 @@ def make_app(settings: Settings, role: str, make_reader: MakeReader | None = Non
     signals.before_task_publish.connect(_hide_arguments, weak=False)
     for name, row in SCHEDULED.items():
         _register(app, name, row, settings)
+    _register_sync(app, settings)
     if role in READERS and make_reader is not None:
         app.steps["worker"].add(with_reader(make_reader))
     if role in ROLES:
@@ -60,7 +61,7 @@ def _register(app: Celery, name: str, row: Scheduled, settings: Settings) -> Non
         started = time.monotonic()
         outcome = "failed"
         try:
-            done = run_once(settings, name, partial(row.run, settings))
+            done = run_once(settings, name, partial(row.run, settings), row.lease)
             outcome = "skipped" if done is None else "done"
         finally:
             seconds = time.monotonic() - started
@@ -75,6 +76,17 @@ def _register(app: Celery, name: str, row: Scheduled, settings: Settings) -> Non
         body, bind=True, shared=False, name=name, autoretry_for=_AWAY,
         retry_backoff=2, retry_backoff_max=60, retry_jitter=True, max_retries=5,
     )  # fmt: skip
+
+
+def _register_sync(app: Celery, settings: Settings) -> None:
+    """What `fleet.plan_syncs` sends. A lost message is no loss: the claim ends, beat finds it."""
+
+    def body(_task: Any, account_ids: list[int]) -> dict[str, int]:
+        from workers.sync_build import sync_accounts  # noqa: PLC0415 - only where it runs
+
+        return dict(sync_accounts(settings, account_ids))
+
+    app.task(body, bind=True, shared=False, name="fleet.sync", max_retries=0)
 
 
 class _Loop:

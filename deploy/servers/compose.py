@@ -13,6 +13,7 @@ from pathlib import Path
 
 from flavours import DOCKER
 from instances import (
+    EXCHANGE,
     CHECKOUT,
     SECRET_BYTES,
     SERVER_NAMES,
@@ -107,7 +108,7 @@ def _wipe() -> int:
 def _new_settings() -> dict[str, str]:
     name = instance_name(DOCKER)
     ports: dict[str, int] = {}
-    for server in SERVER_NAMES:
+    for server in (*SERVER_NAMES, EXCHANGE):
         ports[server] = free_port(name, ports)
     known = {name: secrets.token_hex(SECRET_BYTES) for name in ("redis", "mysql", "timescale")}
     known["app_key"] = base64.b64encode(secrets.token_bytes(32)).decode()

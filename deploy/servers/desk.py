@@ -266,5 +266,5 @@ def _report(instance: Instance) -> None:
         part.title: installed_version(instance.root, part) for part in instance.flavour.parts
     }
     say(", ".join(f"{title} {version}" for title, version in versions.items()))
-    where = ", ".join(f"{name} {port}" for name, port in instance.ports.items())
+    where = ", ".join(f"{name} {instance.ports[name]}" for name in SERVERS)
     say(f"{instance.flavour.name} ready on 127.0.0.1: {where}; settings in .servers.env")

@@ -18,6 +18,8 @@ from machine import ServersError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
+EXCHANGE = "exchange"
+"""The local exchange's port: kept for it, whether it runs or not."""
 # Below the ephemeral range, clear of the well-known server ports.
 FIRST_PORT, LAST_PORT = 21100, 21999
 SERVER_NAMES = ("redis", "mysql", "timescale")
@@ -104,13 +106,20 @@ def open_instance(flavour: Flavour, root: Path) -> Instance:
     if remembered.exists():
         state = json.loads(remembered.read_text())
         instance.ports, instance.secrets = state["ports"], state["secrets"]
+        _add_ports(instance)
         return instance
     instance.secrets = {name: secrets.token_hex(SECRET_BYTES) for name in SECRET_NAMES}
     instance.secrets["app_key"] = base64.b64encode(secrets.token_bytes(32)).decode()
-    for server in SERVER_NAMES:
-        instance.ports[server] = free_port(instance.name, instance.ports)
-    instance.save()
+    _add_ports(instance)
     return instance
+
+
+def _add_ports(instance: Instance) -> None:
+    """What has none yet: everything, at first; later what a newer version brings."""
+    missing = [name for name in (*SERVER_NAMES, EXCHANGE) if name not in instance.ports]
+    for name in missing:
+        instance.ports[name] = free_port(instance.name, instance.ports)
+    instance.save()
 
 
 def free_port(name: str, taken: dict[str, int]) -> int:
@@ -161,6 +170,8 @@ def application_settings(ports: dict[str, int], known: dict[str, str]) -> dict[s
         "FLEET_TIMESCALE_URL": (
             f"postgresql://fleet:{known['timescale']}@{HOST}:{ports['timescale']}/fleet"
         ),
+        # Always, also while it does not run: nothing of a desk may reach a real exchange.
+        "FLEET_EXCHANGE_URL": f"http://{HOST}:{ports[EXCHANGE]}",
     }
 
 
@@ -171,6 +182,7 @@ def desk_settings(instance: Instance) -> dict[str, str]:
         "SERVERS_INSTANCE": str(instance.folder),
         "SERVERS_ROOT": str(instance.root),
         "SERVERS_DB_ROOT_PASSWORD": instance.secrets["mysql_root"],
+        "SERVERS_TIMESCALE_ROOT_PASSWORD": instance.secrets["timescale_root"],
         "SERVERS_PHP": str(instance.wrapper),
         "SERVERS_PHP_APP": instance.server_inside("app"),
     }

@@ -4,6 +4,7 @@
 holding that was deposited with a declared basis, or withdrawn. None of them realizes P&L.
 
 Unequal reports of one identity are a break; the one with the smallest content stands, as with cash.
+`in` and `out` follow from the cash entry that stands (`holding_move`), so they are never two.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
-from shared.ledger.money import plain
+from shared.ledger.cash import CashEntry
+from shared.ledger.identity import cash_identity
+from shared.ledger.money import ONE, ZERO, plain
 
 
 class PositionEntry(NamedTuple):
@@ -49,6 +52,35 @@ EntryKey = tuple[int, str, str, str, str, str]
 PLACE: Mapping[str, int] = {"in": -2, "out": 2**63 - 2, "open": 2**63 - 1}
 
 _CONTENT = ("at_ms", "qty", "cost", "contract_size", "settle_asset", "venue")
+
+
+def holding_move(cash: CashEntry) -> PositionEntry | None:
+    """What a movement of a spot instrument's base asset does to the holding; None where it does
+    nothing.
+
+    It needs the quote asset. What comes in with its declared basis (in the quote asset) enters at
+    that cost, what goes out leaves at average cost, both without P&L. Without a basis it is unknown
+    what it cost: it does not enter, and selling it counts as `unknown_basis_qty`.
+    """
+    comes = cash.amount > 0
+    if cash.quote_asset is None or not cash.amount or (comes and cash.basis is None):
+        return None
+    return PositionEntry(
+        account_id=cash.account_id,
+        product=cash.product,
+        instrument=cash.instrument,
+        position_side="net",
+        kind="in" if comes else "out",
+        ref=cash_identity(*cash[:5]),
+        venue=cash.venue,
+        at_ms=cash.at_ms,
+        qty=cash.amount.copy_abs(),
+        cost=cash.basis or ZERO,
+        contract_size=ONE,
+        settle_asset=cash.quote_asset,
+        report_hash=cash.report_hash,
+        data=cash.data,
+    )
 
 
 def entry_rank(entry: PositionEntry) -> tuple[tuple[str, ...], bytes]:

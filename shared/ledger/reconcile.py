@@ -79,6 +79,17 @@ def compare_position(
     return Unequal("entry_price", price, venue_price) if apart > price_unit else None
 
 
+def rounding_of_entry(price: Decimal | None, cost: Decimal, fills: int) -> Decimal:
+    """How far an entry price may be off because values are kept with 18 places: each fill rounds
+    its own value, and its share of the cost, by half a unit of the last one at most. That is more
+    than a venue's last decimal where it prints many and the cost is small, as of inverse contracts.
+    """
+    if price is None or not cost:
+        return ZERO
+    off = LEDGER.multiply(Decimal(fills + 1), ONE.scaleb(-18, LEDGER))
+    return LEDGER.divide(LEDGER.multiply(price, off), cost).copy_abs()
+
+
 def is_negative(position_side: str, qty: Decimal) -> bool:
     """A long below zero, a short above: a close came in and what it closes did not."""
     return qty < ZERO if position_side == "long" else qty > ZERO and position_side == "short"

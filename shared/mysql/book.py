@@ -78,16 +78,20 @@ class Book:
         self._rows.flush()
 
     def record_cash(self, entries: Sequence[CashEntry]) -> None:
-        """Cash entries and their share of daily P&L."""
+        """Cash entries, their share of daily P&L, and what they move of a spot holding."""
         self.lock_accounts(entry.account_id for entry in entries)
-        daily = Daily(partial(_cash_of, entries))
-        book_entries.record_cash(self._rows, daily, entries)
+        touched = list(entries)
+        daily = Daily(partial(_cash_of, touched))
+        changed = book_entries.record_cash(self._rows, daily, entries)
+        touched += [before for before, _ in changed if before is not None]
+        moved = book_entries.move_holdings(self._rows, changed)
+        book_folds.settle_entries(self._rows, daily, moved, self._inline_fills)
         daily.flush(self._rows, self._closed)
         self._supersede((entry.account_id, cash_identity(*entry[:5])) for entry in entries)
         self._rows.flush()
 
     def record_position_entries(self, entries: Sequence[PositionEntry]) -> None:
-        """Openings and moves of a spot holding: the positions are folded again from there on."""
+        """Openings: the positions are folded again from there on."""
         self.lock_accounts(entry.account_id for entry in entries)
         daily = Daily(partial(_entries_of, entries))
         changed = book_entries.record_position_entries(self._rows, entries)

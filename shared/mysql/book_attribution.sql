@@ -103,20 +103,21 @@ SELECT EXISTS (
 
 -- name: untied
 -- Performance book and rounding beside the cash book, by instrument, day and asset, where they differ.
--- Only for an account whose venue sends what it realized as cash entries of its own.
+-- Only for an account whose venue sends what it realized as cash entries of its own. Of spot such entries are what was
+-- bought and sold, which is no P&L.
 SELECT instrument, CAST(day AS CHAR), asset, SUM(performance), SUM(rounding), SUM(cash)
 FROM (
-  SELECT instrument, day, asset, realized AS performance, CAST(0 AS DECIMAL(38,18)) AS rounding,
+  SELECT product, instrument, day, asset, realized AS performance, CAST(0 AS DECIMAL(38,18)) AS rounding,
     CAST(0 AS DECIMAL(38,18)) AS cash
   FROM fleet_pnl_daily WHERE account_id = %(account_id)s
   UNION ALL
-  SELECT instrument, day, asset, 0, amount, 0
+  SELECT product, instrument, day, asset, 0, amount, 0
   FROM fleet_rounding WHERE account_id = %(account_id)s
   UNION ALL
-  SELECT instrument, DATE(at), asset, 0, 0, amount
+  SELECT product, instrument, DATE(at), asset, 0, 0, amount
   FROM fleet_cash_entries WHERE account_id = %(account_id)s AND kind = 'realized'
 ) AS books
-WHERE EXISTS (
+WHERE product <> 'spot' AND EXISTS (
   SELECT 1 FROM fleet_cash_entries AS c WHERE c.account_id = %(account_id)s AND c.kind = 'realized')
 GROUP BY instrument, day, asset
 HAVING SUM(performance) + SUM(rounding) <> SUM(cash)

@@ -1,7 +1,7 @@
 """Breaks: what contradicts something else, as rows that open and close. A row keeps its id.
 
-Reports that contradict one another stay open until somebody has looked; a difference between books
-and exchange closes when it is gone.
+Reports that contradict one another stay open until somebody has looked (`fleet breaks close`); a
+difference between books and exchange closes when it is gone.
 """
 
 from __future__ import annotations
@@ -117,6 +117,14 @@ def find(connection: Any, break_id: int) -> Break | None:
     cursor.execute(SQL["one"], (break_id,))
     row = cursor.fetchone()
     return None if row is None else _break(row)
+
+
+def close_decided(connection: Any, one: Break, decision: str) -> None:
+    """An operator has looked at an open break of reports; the decision stays in its details, also
+    where a new report opens it again. The account is locked, and `one` was read since.
+    """
+    details = union([one.details, {"decided": [decision]}])
+    connection.cursor().execute(SQL["close_decided"], (_text(details), one.id))
 
 
 def _break(row: tuple[Any, ...]) -> Break:

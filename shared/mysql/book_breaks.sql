@@ -27,6 +27,9 @@ SELECT kind, identity, id FROM fleet_breaks WHERE (kind, identity) IN ({rows});
 -- name: close
 UPDATE fleet_breaks SET closed_at = UTC_TIMESTAMP(6) WHERE id IN ({rows});
 
+-- name: close_decided
+UPDATE fleet_breaks SET closed_at = UTC_TIMESTAMP(6), details = %s WHERE id = %s AND closed_at IS NULL;
+
 -- name: listed
 SELECT id, kind, account_id, identity, details, expected, actual, cause, opened_at, closed_at
 FROM fleet_breaks

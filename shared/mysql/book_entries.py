@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from shared.ledger.cash import CashEntry, cash_rank, conflicts, union
 from shared.ledger.days import time_text
-from shared.ledger.entries import PositionEntry, entry_conflicts, entry_rank
+from shared.ledger.entries import PositionEntry, entry_conflicts, entry_rank, holding_move
 from shared.ledger.identity import cash_identity, entry_identity, signal_identity
 from shared.ledger.observed import ObservedBalance, ObservedPosition
 from shared.ledger.signals import SignalReport, signal_conflicts, signal_rank
@@ -22,7 +22,11 @@ SQL = load(Path(__file__).with_name("book_entries.sql"))
 E = TypeVar("E", CashEntry, PositionEntry, SignalReport, ObservedPosition, ObservedBalance)
 
 
-def record_cash(rows: Rows, daily: Daily, entries: Sequence[CashEntry]) -> None:
+Changed = list[tuple[E | None, E]]
+"""Entries that were written, each beside the one that it replaced."""
+
+
+def record_cash(rows: Rows, daily: Daily, entries: Sequence[CashEntry]) -> Changed[CashEntry]:
     stored = (CashEntry._make(row) for row in rows.read(SQL["read_cash"], keys_of(entries, 5)))
     changed, breaks = stand(stored, entries, 5, cash_rank, conflicts)
     for before, entry in changed:
@@ -34,12 +38,29 @@ def record_cash(rows: Rows, daily: Daily, entries: Sequence[CashEntry]) -> None:
         (entry.account_id, cash_identity(*entry[:5])): details for entry, details in breaks
     }
     open_breaks(rows, "cash_conflict", named)
+    return changed
+
+
+def move_holdings(
+    rows: Rows, changed: Changed[CashEntry]
+) -> list[tuple[PositionEntry | None, PositionEntry | None]]:
+    """Position entries follow the cash entries that stand; returns those that changed."""
+    moved = [
+        (None if before is None else holding_move(before), holding_move(entry))
+        for before, entry in changed
+    ]
+    moved = [pair for pair in moved if pair != (None, None)]
+    kept = {after.key for _, after in moved if after is not None}
+    gone = [before.key for before, _ in moved if before is not None and before.key not in kept]
+    rows.change(SQL["remove_position_entries"], gone)
+    write = ((*entry, time_text(entry.at_ms)) for _, entry in moved if entry is not None)
+    rows.write(SQL["write_position_entries"], write)
+    return moved
 
 
 def record_position_entries(
     rows: Rows, entries: Sequence[PositionEntry]
-) -> list[tuple[PositionEntry | None, PositionEntry]]:
-    """Writes them; returns those that changed, each beside the one that it replaced."""
+) -> Changed[PositionEntry]:
     found = rows.read(SQL["read_position_entries"], keys_of(entries, 6))
     stored = (PositionEntry._make(row) for row in found)
     changed, breaks = stand(stored, entries, 6, entry_rank, entry_conflicts)

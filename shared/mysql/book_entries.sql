@@ -1,17 +1,20 @@
 -- Columns stand in the order of the ledger's records, the time text last.
 
 -- name: read_cash
-SELECT account_id, venue_type, ref, asset, instrument, product, venue, amount, kind, at_ms, report_hash, data
+SELECT account_id, venue_type, ref, asset, instrument, product, venue, amount, kind, at_ms, report_hash, data,
+  quote_asset, basis
 FROM fleet_cash_entries FORCE INDEX (PRIMARY)
 WHERE (account_id, venue_type, ref, asset, instrument) IN ({rows});
 
 -- name: write_cash
 INSERT INTO fleet_cash_entries
-  (account_id, venue_type, ref, asset, instrument, product, venue, amount, kind, at_ms, report_hash, data, at)
+  (account_id, venue_type, ref, asset, instrument, product, venue, amount, kind, at_ms, report_hash, data,
+   quote_asset, basis, at)
 VALUES {rows}
 ON DUPLICATE KEY UPDATE
   product = VALUES(product), venue = VALUES(venue), amount = VALUES(amount), kind = VALUES(kind),
-  at_ms = VALUES(at_ms), report_hash = VALUES(report_hash), data = VALUES(data), at = VALUES(at);
+  at_ms = VALUES(at_ms), report_hash = VALUES(report_hash), data = VALUES(data),
+  quote_asset = VALUES(quote_asset), basis = VALUES(basis), at = VALUES(at);
 
 -- name: read_position_entries
 SELECT account_id, product, instrument, position_side, kind, ref, venue, at_ms, qty, cost, contract_size,
@@ -28,6 +31,10 @@ ON DUPLICATE KEY UPDATE
   venue = VALUES(venue), at_ms = VALUES(at_ms), qty = VALUES(qty), cost = VALUES(cost),
   contract_size = VALUES(contract_size), settle_asset = VALUES(settle_asset),
   report_hash = VALUES(report_hash), data = VALUES(data), at = VALUES(at);
+
+-- name: remove_position_entries
+DELETE FROM fleet_position_entries
+WHERE (account_id, product, instrument, position_side, kind, ref) IN ({rows});
 
 -- name: read_signals
 SELECT source, channel_id, message_id, revision, received_at_ms, instrument, side, intent, stop, leverage,

@@ -101,14 +101,17 @@ def settle(rows: Rows, daily: Daily, late: Sequence[Late], inline_fills: int) ->
 def settle_entries(
     rows: Rows,
     daily: Daily,
-    changed: Iterable[tuple[PositionEntry | None, PositionEntry]],
+    changed: Iterable[tuple[PositionEntry | None, PositionEntry | None]],
     inline_fills: int,
 ) -> None:
-    """The same for entries: a position is folded again from the earliest that changed."""
+    """The same for entries: a position is folded again from the earliest that changed. Each beside
+    the one that it replaced; None: there was none, or none is left.
+    """
     times: dict[PositionKey, list[int]] = {}
-    for before, entry in changed:
-        at = [one.at_ms for one in (before, entry) if one is not None]
-        times.setdefault(entry[:4], []).extend(at)
+    for pair in changed:
+        for entry in pair:
+            if entry is not None:
+                times.setdefault(entry[:4], []).append(entry.at_ms)
     positions = read_positions(rows, times)
     late = [
         Late(key, positions.get(key), min(at), max(at), len(at))

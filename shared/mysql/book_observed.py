@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from shared.ledger.days import time_text
@@ -18,10 +19,12 @@ from shared.ledger.observed import (
 from shared.mysql.book_breaks import BreakKey, Details, open_breaks
 from shared.mysql.book_entries import keys_of, stand
 from shared.mysql.book_rows import Rows
+from shared.mysql.prices import StoredPrice, write_prices
 from shared.queries import load
 
 SQL = load(Path(__file__).with_name("book_observed.sql"))
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _POSITION_KEY, _BALANCE_KEY = 5, 4  # the first fields
 
 
@@ -32,7 +35,7 @@ def record_observed_positions(rows: Rows, reports: Sequence[ObservedPosition]) -
     changed, breaks = stand(stored, reports, _POSITION_KEY, position_rank, position_conflicts)
     written = [report for _, report in changed]
     rows.write(SQL["write_positions"], ((*one, time_text(one.watermark_ms)) for one in written))
-    rows.write(SQL["write_marks"], _marks(written))
+    write_prices(rows, _marks(written))
     rows.write(SQL["due"], keys_of(written, 1))
     named: dict[BreakKey, Details] = {
         (report.account_id, observed_identity(*report.key)): details for report, details in breaks
@@ -40,11 +43,12 @@ def record_observed_positions(rows: Rows, reports: Sequence[ObservedPosition]) -
     open_breaks(rows, "observed_conflict", named)
 
 
-def _marks(reports: Sequence[ObservedPosition]) -> Iterator[tuple[object, ...]]:
+def _marks(reports: Sequence[ObservedPosition]) -> Iterator[StoredPrice]:
     for one in reports:
         if one.mark_price:
-            at = time_text(one.watermark_ms)
-            yield (one.venue, one.product, one.instrument, "mark", at, one.mark_price)
+            at = _EPOCH + timedelta(milliseconds=one.watermark_ms)
+            place = (one.venue, one.product, one.instrument, "mark", at)
+            yield StoredPrice(*place, one.mark_price, None, None, "observed")
 
 
 def record_observed_balances(rows: Rows, reports: Sequence[ObservedBalance]) -> None:

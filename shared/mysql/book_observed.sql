@@ -16,12 +16,6 @@ ON DUPLICATE KEY UPDATE
   mark_price = VALUES(mark_price), contract_size = VALUES(contract_size),
   settle_asset = VALUES(settle_asset), report_hash = VALUES(report_hash), data = VALUES(data);
 
--- name: write_marks
--- Of several accounts' reports of one moment the greatest price stands, whatever the order.
-INSERT INTO fleet_prices (venue, product, instrument, kind, at, price)
-VALUES {rows}
-ON DUPLICATE KEY UPDATE price = GREATEST(price, VALUES(price));
-
 -- name: read_balances
 SELECT account_id, asset, product, watermark_ms, venue, wallet, report_hash, data
 FROM fleet_observed_balances FORCE INDEX (PRIMARY)

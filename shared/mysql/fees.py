@@ -44,17 +44,13 @@ class _Paid(NamedTuple):
     settle_asset: str
     base_asset: str | None
 
-    @property
-    def at(self) -> datetime:
-        return _EPOCH + timedelta(milliseconds=self.executed_ms)
-
-    def rates(self, stored: Rates) -> Rates:
+    def rates(self, at: datetime, stored: Rates) -> Rates:
         """A fee in the asset that was traded is worth what the fill itself says."""
         pair = (self.base_asset, self.settle_asset)
 
         def rate(base: str, quote: str) -> Price | Unpriceable:
             if self.product == "spot" and (base, quote) == pair:
-                return Price(self.price, self.at, "last", "fill")
+                return Price(self.price, at, "last", "fill")
             return stored(base, quote)
 
         return rate
@@ -69,16 +65,18 @@ def fees_in(
 
     A spot fee in the base asset is among them; it is part of the cost of the holding already.
     """
-    paid = sorted(_paid(connection, account_id, first_day, last_day), key=lambda one: one.at)
-    into = [asset or one.settle_asset for one in paid]
-    pairs = zip(paid, into, strict=True)
-    stored = StoredRates(connection, [(one.fee_asset, target, one.at) for one, target in pairs])
+    found = _paid(connection, account_id, first_day, last_day)
+    paid = [
+        (one, asset or one.settle_asset, _EPOCH + timedelta(milliseconds=one.executed_ms))
+        for one in sorted(found, key=lambda one: one.executed_ms)
+    ]
+    stored = StoredRates(connection, ((one.fee_asset, into, at) for one, into, at in paid))
     return [
         ValuedFee(
-            one.product, one.instrument, one.trade_id, one.side, one.at, one.fee, one.fee_asset,
-            target, convert(one.fee, one.fee_asset, target, one.rates(stored.at(one.at))),
+            one.product, one.instrument, one.trade_id, one.side, at, one.fee, one.fee_asset, into,
+            convert(one.fee, one.fee_asset, into, one.rates(at, stored.at(at))),
         )
-        for one, target in zip(paid, into, strict=True)
+        for one, into, at in paid
     ]  # fmt: skip
 
 

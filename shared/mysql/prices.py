@@ -5,26 +5,27 @@ Which of several prices stands, and which is too old, `shared/ledger/valuation.p
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
 from itertools import permutations
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from shared.ledger.valuation import COMMON_ASSETS, Price, Rates, Unpriceable, choose
 from shared.mysql.book_rows import Rows
+from shared.mysql.price_series import Statements, read_series
 from shared.queries import load
 
 SQL = load(Path(__file__).with_name("prices.sql"))
 
-LOOKUPS_PER_STATEMENT = 300
+_OF_INSTRUMENTS = Statements(SQL["instruments"], SQL["latest"], SQL["between"])
+_OF_PAIRS = Statements(SQL["pairs"], SQL["latest_of_pair"], SQL["between_of_pair"])
 
 Instrument = tuple[str, str, str]
 """Venue, product, instrument."""
-
-_Thing = TypeVar("_Thing", bound=tuple[str, ...])
 
 
 class StoredPrice(NamedTuple):
@@ -44,19 +45,29 @@ class StoredPrice(NamedTuple):
 
 
 def record_prices(connection: Any, prices: Iterable[StoredPrice]) -> None:
-    """Adds prices; one of the same instrument, kind and moment is replaced."""
+    """Adds prices. Of one instrument, kind and moment the better source stands: import, sync,
+    observed; of one source the greatest price, whatever the order, but the later import.
+    """
     rows = Rows(connection)
-    rows.write(SQL["record"], ((*p[:4], _column(p.at), *p[5:]) for p in prices))
+    write_prices(rows, prices)
     rows.flush()
+
+
+def write_prices(rows: Rows, prices: Iterable[StoredPrice]) -> None:
+    """The same, with the other rows of a transaction."""
+    rows.write(SQL["record"], ((*p[:4], _column(p.at), *p[5:]) for p in prices))
 
 
 def latest_prices(
     connection: Any, wanted: Collection[tuple[Instrument, datetime]]
 ) -> dict[tuple[Instrument, datetime], Price | Unpriceable]:
     """Per instrument and moment the price that stands then."""
-    found = _look_up(connection, SQL["instruments"], SQL["latest"], wanted)
+    moments: dict[Instrument, set[datetime]] = defaultdict(set)
+    for instrument, at in wanted:
+        moments[instrument].add(at)
+    found = read_series(connection, _OF_INSTRUMENTS, moments)
     return {
-        (instrument, at): choose(found.get((instrument, at), ()), at, instrument[2])
+        (instrument, at): choose(found.get(instrument, {}).get(at, ()), at, instrument[2])
         for instrument, at in wanted
     }
 
@@ -68,12 +79,18 @@ class StoredRates:
 
     def __init__(self, connection: Any, wanted: Iterable[tuple[str, str, datetime]]) -> None:
         """wanted: (asset, into, moment)."""
-        pairs = {(pair, at) for asset, into, at in wanted for pair in _pairs(asset, into)}
-        self._found = _look_up(connection, SQL["pairs"], SQL["latest_of_pair"], pairs)
+        conversions: dict[tuple[str, str], set[datetime]] = defaultdict(set)
+        for asset, into, at in wanted:
+            conversions[asset, into].add(at)
+        moments: dict[tuple[str, str], set[datetime]] = defaultdict(set)
+        for (asset, into), asked in conversions.items():
+            for pair in _pairs(asset, into):
+                moments[pair] |= asked
+        self._found = read_series(connection, _OF_PAIRS, moments)
 
     def at(self, moment: datetime) -> Rates:
         def rate(base: str, quote: str) -> Price | Unpriceable:
-            known = self._found.get(((base, quote), moment), ())
+            known = self._found.get((base, quote), {}).get(moment, ())
             return choose(known, moment, f"{base}/{quote}")
 
         return rate
@@ -93,36 +110,6 @@ def _pairs(asset: str, into: str) -> frozenset[tuple[str, str]]:
         return frozenset()
     found = permutations((asset, into, *COMMON_ASSETS), 2)
     return frozenset(pair for pair in found if asset in pair or into in pair)
-
-
-def _look_up(
-    connection: Any, existing: str, latest: str, wanted: Iterable[tuple[_Thing, datetime]]
-) -> dict[tuple[_Thing, datetime], list[Price]]:
-    """Per thing (an instrument, a pair) and moment the last price of each kind. Only kinds of which
-    it has any are asked for.
-    """
-    wanted = list(wanted)
-    if not wanted:
-        return {}
-    cursor = connection.cursor()
-    cursor.execute(existing)
-    kinds: dict[tuple[str, ...], list[str]] = {}
-    for *thing, kind in cursor.fetchall():
-        kinds.setdefault(tuple(thing), []).append(kind)
-    asked = [(thing, at, kind) for thing, at in wanted for kind in kinds.get(thing, ())]
-    found: dict[tuple[_Thing, datetime], list[Price]] = {}
-    for first in range(0, len(asked), LOOKUPS_PER_STATEMENT):
-        some = asked[first : first + LOOKUPS_PER_STATEMENT]
-        arguments = [
-            value
-            for number, (thing, at, kind) in enumerate(some)
-            for value in (number, *thing, kind, at)
-        ]
-        cursor.execute("\nUNION ALL\n".join([latest] * len(some)), arguments)
-        for number, price, price_at, source in cursor.fetchall():
-            thing, at, kind = some[number]
-            found.setdefault((thing, at), []).append(Price(price, price_at, kind, source))
-    return found
 
 
 def _column(at: datetime) -> str:

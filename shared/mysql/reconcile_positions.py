@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from shared.ledger.days import DAY_MS, day_of
 from shared.ledger.identity import position_identity
+from shared.ledger.money import LEDGER
 from shared.ledger.observed import ObservedPosition
 from shared.ledger.position import FLAT, Leg, State, average_entry, legs
 from shared.ledger.reconcile import (
@@ -24,6 +25,7 @@ from shared.ledger.reconcile import (
     compare_position,
     is_negative,
     last_tied,
+    rounding_of_entry,
     suspects,
     unit_of,
 )
@@ -123,6 +125,9 @@ def compare_report(rows: Rows, books: Books, report: ObservedPosition) -> Unequa
     # The column has 18 decimals whatever the venue wrote, so its own text is asked.
     unit = unit_of(json.loads(report.data).get("entry_price") or "0")
     venues = (report.qty, report.entry_price)
+    position = books.positions.get(report[:4])
+    rounding = rounding_of_entry(price, state.cost, position.fills if position else 0)
+    unit = LEDGER.add(unit, rounding)
     return compare_position(report.position_side, (state.qty, price), venues, unit)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import psycopg
 
 from shared.errors import SettingsError, Unavailable
@@ -42,6 +45,21 @@ def connect(settings: Settings, *, statement_ms: int = STATEMENT_MS) -> Connecti
         ) from None
     except psycopg.OperationalError as error:
         raise Unavailable(f"TimescaleDB cannot be reached: {_plain(error)}") from None
+
+
+@contextmanager
+def transaction(connection: Connection) -> Iterator[None]:
+    """Commits at the end, rolls back on any error. Errors that `classify` knows come out as
+    Unavailable; from the commit itself that leaves its outcome open.
+    """
+    try:
+        with connection.transaction():
+            yield
+    except psycopg.Error as error:
+        known = classify(error)
+        if known:
+            raise known from error
+        raise
 
 
 def classify(error: BaseException) -> Unavailable | None:

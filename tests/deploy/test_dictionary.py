@@ -9,6 +9,7 @@ import pytest
 
 from shared.endpoints import MySQLSettings
 from shared.mysql.connection import connect
+from tests.timescale_world import Timescale
 from workers.dictionary import MARK, PATH, dictionary
 
 TEXT = PATH.read_text(encoding="utf-8")
@@ -71,6 +72,21 @@ def test_every_column_is_named_and_no_other(schema: dict[str, set[str]]) -> None
         for column in columns_of(table) - columns
     }
     assert unknown == set()
+
+
+@pytest.mark.database
+def test_the_equity_in_timescale_has_the_columns_of_ours(
+    schema: dict[str, set[str]], timescale: Timescale
+) -> None:
+    found = timescale.run(
+        "SELECT column_name FROM information_schema.columns"
+        " WHERE table_schema = 'fleet' AND table_name = 'equity'"
+    )
+    assert {name for (name,) in found} == schema["fleet_equity"]
+    assert timescale.run(
+        "SELECT hypertable_name FROM timescaledb_information.hypertables"
+        " WHERE hypertable_schema = 'fleet'"
+    ) == [("equity",)]
 
 
 def test_the_measures_are_those_of_the_docstrings() -> None:

@@ -312,6 +312,16 @@ class TestRedis:
         ("FLEET_HORIZON", "yes"),
         ("FLEET_METRICS_PORT", "70000"),
         ("FLEET_TIMESCALE_URL", "mysql://x"),
+        ("FLEET_EXCHANGE_URL", "127.0.0.1:9650"),
+        ("FLEET_EXCHANGE_URL", "http://127.0.0.1:9650/fapi"),
+        ("FLEET_EXCHANGE_URL", "http://127.0.0.1:port"),
+        ("FLEET_EXCHANGE_URL", "https://user:secret@exchange.example"),
+        ("FLEET_EGRESS", "192.0.2.1"),
+        ("FLEET_EGRESS", "a=192.0.2.1,a=192.0.2.2"),
+        ("FLEET_EGRESS", "a b=192.0.2.1"),
+        ("FLEET_ALLOW_WITHDRAW_KEYS", "yes"),
+        ("FLEET_ORDER_SHARE", "1"),
+        ("FLEET_ORDER_SHARE", "10%"),
     ],
 )
 def test_a_malformed_value_names_its_setting(desk: Desk, name: str, value: str) -> None:

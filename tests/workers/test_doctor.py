@@ -202,7 +202,9 @@ def test_grants_are_least(settings: Settings) -> None:
     assert "DELETE" not in "".join(by_role["relay"].mysql)
     assert not any("api_key" in line for line in by_role["cli"].laravel)
     assert settings.prefix in dict(by_role["streams"].redis)[settings.redis.server]
-    assert text.count(PASSWORD) == sum(bool(row.mysql) + len(row.redis) for row in lines) - 1
+    passwords = [bool(row.mysql) + len(row.redis) + bool(row.timescale) for row in lines]
+    assert text.count(PASSWORD) == sum(passwords) - 1
+    assert not by_role["streams"].timescale
 
 
 def test_a_prefix_is_meant_letter_by_letter(settings: Settings) -> None:

@@ -237,6 +237,7 @@ def test_open_identity_breaks_are_a_metric(
         mysql_connection, world.redis, world.settings.prefix, ("orders",), 4, budget_bytes=None
     )
     assert found.identity_breaks == 1
+    assert found.breaks_by_kind == {"identity": 1}
 
 
 def test_the_scheduled_tasks_settle_and_check(books: Books) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +11,7 @@ from shared.errors import Unavailable
 from shared.settings import Settings
 from shared.telemetry import Meter
 from tests.workers.fleet_env import Surroundings, surroundings
+from workers.equity_copy import CopyStatus
 from workers.laravel_status import LaravelStatus, QueueStatus
 from workers.lease import run_once
 from workers.metrics import Exporter, expose, expose_broker
@@ -25,7 +28,8 @@ def status(*partitions: int, halted: str | None = None) -> Status:
         oldest_outbox_seconds=6.5, restating_positions=0, redis_used_bytes=100,
         redis_budget_bytes=None,
         laravel=LaravelStatus([QueueStatus("fleet", 3, 2, 1, 0)], 4, 5, 6.5),
-        identity_breaks=2,
+        identity_breaks=2, breaks_by_kind={"identity": 2, "cash_conflict": 1},
+        equity_copy=CopyStatus("on", 9),
     )  # fmt: skip
 
 
@@ -51,6 +55,8 @@ def test_a_status_becomes_gauges() -> None:
     assert value(meter, "fleet_partition_halted", **PARTITION) == 1
     assert value(meter, "fleet_outbox_waiting") == 4
     assert value(meter, "fleet_identity_breaks") == 2
+    assert value(meter, "fleet_breaks_open", kind="cash_conflict") == 1
+    assert value(meter, "fleet_equity_copy_waiting") == 9
     assert value(meter, "fleet_laravel_queue_jobs", queue="fleet", state="delayed") == 2
     assert value(meter, "fleet_laravel_quarantined") == 4
     assert value(meter, "fleet_dispatches_oldest_seconds") == 6.5
@@ -61,6 +67,14 @@ def test_a_partition_that_is_gone_disappears() -> None:
     expose(status(0, 1), meter)
     expose(status(0), meter)
     assert value(meter, "fleet_lag_events", **PARTITION) is None
+
+
+def test_what_nobody_knows_is_no_number() -> None:
+    meter = Meter()
+    expose(status(), meter)
+    expose(replace(status(), equity_copy=CopyStatus("away", error="?"), breaks_by_kind={}), meter)
+    assert math.isnan(value(meter, "fleet_equity_copy_waiting") or 0)
+    assert value(meter, "fleet_breaks_open", kind="cash_conflict") is None
 
 
 def test_queues_and_the_age_of_schedules_are_shown(around: Surroundings) -> None:

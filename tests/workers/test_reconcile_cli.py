@@ -109,6 +109,55 @@ def test_breaks_are_listed_and_shown(desk: Desk, world: World, fleet: Fleet) -> 
     assert "no break 999; `fleet breaks list` shows them" in missing.output
 
 
+def test_an_operator_closes_a_break_of_reports_and_it_keeps_the_reason(
+    desk: Desk, world: World, fleet: Fleet
+) -> None:
+    desk.record(cash(amount="1"))
+    desk.record(cash(amount="2"))
+    assert "open breaks: 1 cash_conflict: `fleet breaks list`" in fleet("status").output
+    number = str(world.one("SELECT id FROM fleet_breaks"))
+    assert fleet("breaks", "close", number).exit_code == 2  # without a reason
+    assert fleet("breaks", "close", number, "--reason", "double ref").output == (
+        f"break {number} closed\n"
+    )
+    assert "open breaks: none" in fleet("status").output
+    again = fleet("breaks", "close", number, "--reason", "again")
+    assert again.exit_code == 1
+    assert "it is closed since" in again.output
+    shown = fleet("breaks", "show", number).output
+    assert "UTC: double ref" in shown
+    assert "amount       1, 2" in shown
+
+
+def test_a_closed_break_opens_again_only_for_something_new(
+    desk: Desk, world: World, fleet: Fleet
+) -> None:
+    desk.record(cash(amount="1"))
+    desk.record(cash(amount="2"))
+    number = str(world.one("SELECT id FROM fleet_breaks"))
+    fleet("breaks", "close", number, "--reason", "why")
+    desk.record(cash(amount="2"))
+    assert world.one("SELECT closed_at IS NOT NULL FROM fleet_breaks") == 1
+    desk.record(cash(amount="3"))
+    assert world.one("SELECT closed_at IS NULL FROM fleet_breaks") == 1
+    fleet("breaks", "close", number, "--reason", "and why again")
+    shown = fleet("breaks", "show", number).output
+    assert "UTC: why" in shown
+    assert "UTC: and why again" in shown
+
+
+def test_a_break_that_closes_by_itself_is_left_to_it(
+    desk: Desk, world: World, fleet: Fleet
+) -> None:
+    diverged(desk)
+    fleet("reconcile")
+    number = str(world.one("SELECT MIN(id) FROM fleet_breaks"))
+    told = fleet("breaks", "close", number, "--reason", "why")
+    assert told.exit_code == 1
+    assert "closes by itself" in told.output
+    assert "no break 999" in fleet("breaks", "close", "999", "--reason", "why").output
+
+
 def test_closed_breaks_are_listed_when_asked_for(desk: Desk, fleet: Fleet) -> None:
     diverged(desk)
     fleet("reconcile")

@@ -335,6 +335,21 @@ def test_warnings_say_what_the_figures_lack(three_days: LedgerDesk, fleet: Fleet
     assert "! The account is incomplete" in shown
 
 
+def test_funding_that_names_no_side_is_warned_of(three_days: LedgerDesk, fleet: Fleet) -> None:
+    hedged = {"instrument": "SOLUSDT", "executed_at_ms": at(0, 1)}
+    for side in ("long", "short"):
+        three_days.fills(on(0, side, position_side=side, side="buy", **hedged))
+    three_days.cash(
+        *(cash(ref=f"f{n}", amount="-0.25", instrument="SOLUSDT", at_ms=at(1, n)) for n in (1, 2)),
+        cash(ref="before", instrument="SOLUSDT", at_ms=at(-1, 0)),
+    )
+    told = " ".join(row["text"] for row in stated(fleet)["warnings"])
+    assert (
+        "-0.5 USDT of funding of linear SOLUSDT in no cycle: it names no side, and both were open "
+        "(2 times)." in told
+    )
+
+
 def test_what_is_not_attributed_yet_has_a_row_of_its_own(
     three_days: LedgerDesk, fleet: Fleet
 ) -> None:

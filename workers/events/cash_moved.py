@@ -7,9 +7,7 @@ from typing import Literal, NotRequired, Protocol
 
 from shared.errors import InvalidEvent
 from shared.ledger.cash import CashEntry
-from shared.ledger.entries import PositionEntry
-from shared.ledger.identity import cash_identity, report_hash
-from shared.ledger.money import ONE, ZERO
+from shared.ledger.identity import report_hash
 from shared.streams.event import Event
 from workers.events.amounts import Amount, TimeMs, Unsigned
 from workers.events.body import AccountBody, check_account
@@ -76,16 +74,10 @@ class Book(Protocol):
     """What this event needs of the book."""
 
     def record_cash(self, entries: Sequence[CashEntry]) -> object: ...
-    def record_position_entries(self, entries: Sequence[PositionEntry]) -> object: ...
 
 
 def apply(book: Book, events: Sequence[Event[Model]]) -> None:
-    entries = [entry(event.body, event.data) for event in events]
-    book.record_cash(entries)
-    pairs = zip(events, entries, strict=True)
-    moves = [move for event, cash in pairs if (move := holding_move(event.body, cash)) is not None]
-    if moves:
-        book.record_position_entries(moves)
+    book.record_cash([entry(event.body, event.data) for event in events])
 
 
 def entry(body: Model, data: bytes) -> CashEntry:
@@ -104,27 +96,6 @@ def entry(body: Model, data: bytes) -> CashEntry:
         at_ms=body["at_ms"],
         report_hash=report_hash(text),
         data=text,
-    )
-
-
-def holding_move(body: Model, cash: CashEntry) -> PositionEntry | None:
-    """What the movement does to a spot holding; None where it does nothing."""
-    quote, basis = body.get("quote_asset"), body.get("basis")
-    if quote is None or not cash.amount or (cash.amount > 0 and basis is None):
-        return None
-    return PositionEntry(
-        account_id=cash.account_id,
-        product=cash.product,
-        instrument=cash.instrument,
-        position_side="net",
-        kind="in" if cash.amount > 0 else "out",
-        ref=cash_identity(*cash[:5]),
-        venue=cash.venue,
-        at_ms=cash.at_ms,
-        qty=cash.amount.copy_abs(),
-        cost=basis or ZERO,
-        contract_size=ONE,
-        settle_asset=quote,
-        report_hash=cash.report_hash,
-        data=cash.data,
+        quote_asset=body.get("quote_asset"),
+        basis=body.get("basis"),
     )

@@ -1,8 +1,9 @@
 """Operator job: after a restore of MySQL or a loss of Redis, bring everything in once more.
 
-Every stream is read again from its first entry and every outbox row is sent again. Identity makes
-each double harmless, so this may be run at any time, twice, and while traffic flows. Once all of it
-is in the books they are compared with the exchanges' reports: half recovered, they would differ.
+Every stream is read again from its first entry, every outbox row is sent again, and every account is
+asked at its exchange, whose cursors stand where the restored database has them. Identity makes each
+double harmless, so this may be run at any time, twice, and while traffic flows. Once all of it is in
+the books they are compared with the exchanges' reports: half recovered, they would differ.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from workers.day_close import is_settled
 from workers.jobs.operator import Progress
 from workers.reconcile import reconcile_all
 from workers.registry import STREAMS
+from workers.sync import planner
 
 SQL = load(Path(__file__).with_name("recover.sql"))
 
@@ -70,9 +72,33 @@ def run(
         progress.update(sum(ended), note="sent; waiting until it is in the books")
         if not wait_until_settled(connection, redis, settings.prefix, progress, patience):
             return {**ended._asdict(), "reconciled": NOT_SETTLED}
+        unread = ask_exchanges(connection, progress, patience)
+        if not wait_until_settled(connection, redis, settings.prefix, progress, patience):
+            return {**ended._asdict(), "unread": unread, "reconciled": NOT_SETTLED}
         accounts = books.reporting(connection)
         compared = reconcile_all(connection, settings, accounts, progress.cancelled)
-    return {**ended._asdict(), "reconciled": compared._asdict()}
+    return {**ended._asdict(), "unread": unread, "reconciled": compared._asdict()}
+
+
+def ask_exchanges(connection: Any, progress: Progress, patience: float) -> int:
+    """Every account is due; how many were not read after all when nothing moved for so long."""
+    cursor = connection.cursor()
+    cursor.execute(SQL["now"])
+    (begun,) = cursor.fetchone()
+    planner.ask_all_now(connection)
+    connection.commit()
+    unread, moved_at = -1, time.monotonic()
+    while not progress.cancelled():
+        cursor.execute(SQL["unread"], (begun,))
+        (left,) = cursor.fetchone()
+        connection.commit()
+        if left != unread:
+            unread, moved_at = left, time.monotonic()
+            progress.update(0, note=f"{unread} accounts are to be read")
+        if not unread or time.monotonic() - moved_at >= patience:
+            break
+        time.sleep(LOOK_SECONDS)
+    return unread
 
 
 def wait_until_settled(

@@ -3,3 +3,10 @@
 SELECT
   (SELECT COUNT(*) FROM fleet_outbox WHERE state < 2),
   (SELECT COALESCE(SUM(restating_from_ms), 0) FROM fleet_positions WHERE restating_from_ms IS NOT NULL)
+
+-- name: now
+SELECT UTC_TIMESTAMP(6)
+
+-- name: unread
+-- Accounts that their exchanges have not answered everything since.
+SELECT COUNT(*) FROM fleet_sync_accounts WHERE state = 'active' AND (ran_at IS NULL OR ran_at < %s)

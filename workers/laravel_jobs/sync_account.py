@@ -6,6 +6,7 @@ from pydantic import Field
 
 from workers.laravel_jobs.arguments import AccountId, Arguments
 from workers.laravel_jobs.context import Context
+from workers.sync import planner
 
 
 class Model(Arguments):
@@ -15,5 +16,9 @@ class Model(Arguments):
 
 
 def run(context: Context, arguments: Model) -> None:
-    """Recorded; the sync of exchanges takes it from there."""
-    context.record(arguments.model_dump_json(by_alias=True), {"state": "recorded"})
+    """Its turn is now; the sync takes it from there. An account that is not synced is no error: it
+    may be suspended, switched off, or newer than beat's last look.
+    """
+    asked = planner.ask_now(context.mysql(), [arguments.account_id])
+    answer = {"state": "due" if asked else "not_synced"}
+    context.record(arguments.model_dump_json(by_alias=True), answer)

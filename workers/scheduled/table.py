@@ -11,12 +11,17 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from shared.settings import Settings
+from workers.lease import LEASE
 from workers.scheduled import (
     announce_restatements,
     attribute,
     check_identities,
     close_day,
+    confirm_syncs,
+    copy_equity,
+    note_accounts,
     note_owners,
+    plan_syncs,
     prune_laravel,
     prune_outbox,
     reconcile,
@@ -29,11 +34,14 @@ from workers.scheduled import (
 class Scheduled(NamedTuple):
     """run: does the work once and returns how much it did, for log and metrics.
 
-    every: whole minutes (Sentry watches nothing finer) or seconds below one minute.
+    every: whole minutes (Sentry watches nothing finer) or seconds below one minute. queue: whose
+    workers run it. lease: longer than a run may take; one that was killed holds it so long.
     """
 
     run: Callable[[Settings], int]
     every: timedelta
+    queue: str = "fleet.jobs"
+    lease: timedelta = LEASE
 
 
 SCHEDULED: Mapping[str, Scheduled] = {
@@ -47,5 +55,11 @@ SCHEDULED: Mapping[str, Scheduled] = {
     "fleet.note_owners": Scheduled(note_owners.run, timedelta(minutes=10)),
     "fleet.reconcile": Scheduled(reconcile.run, timedelta(minutes=5)),
     "fleet.snapshot_equity": Scheduled(snapshot_equity.run, timedelta(minutes=5)),
+    "fleet.copy_equity": Scheduled(copy_equity.run, timedelta(minutes=5)),
+    "fleet.note_accounts": Scheduled(note_accounts.run, timedelta(seconds=10)),
+    "fleet.plan_syncs": Scheduled(
+        plan_syncs.run, timedelta(seconds=1), "fleet.sync", timedelta(seconds=20)
+    ),
+    "fleet.confirm_syncs": Scheduled(confirm_syncs.run, timedelta(seconds=5)),
     "fleet.refresh_mirrors": Scheduled(refresh_mirrors.run, timedelta(seconds=5)),
 }

@@ -17,7 +17,7 @@ from shared.ledger.position import average_entry
 from shared.ledger.valuation import Converted, Price, Unpriceable, unrealized
 from shared.mysql import facts
 from shared.mysql.book_rows import Rows
-from shared.mysql.cycles import account_cycles
+from shared.mysql.cycles import SidelessFunding, account_cycles
 from shared.mysql.equity import equity_curve
 from shared.mysql.equity_books import Account, read_accounts
 from shared.mysql.facts import Owner
@@ -90,7 +90,8 @@ def read_statement(connection: Any, period: Period, now: datetime) -> Statement:
     positions = _positions(connection, period, books.account)
     return Statement(
         *period, now, standing.closed_through, _owners(connection, period),
-        warnings_of(standing, period.last, assets, positions), assets, positions, restated,
+        warnings_of(standing, period.last, assets, positions, books.sideless), assets, positions,
+        restated,
     )  # fmt: skip
 
 
@@ -158,6 +159,7 @@ class _Books(NamedTuple):
     causes: ByAsset[OfCause]
     cash: ByAsset[Flow]
     cycles: ByAsset[Cycle]
+    sideless: Sequence[SidelessFunding]
     fees: _Fees
 
     def assets(self) -> list[str]:
@@ -232,7 +234,8 @@ def _read_books(connection: Any, rows: Rows, period: Period) -> _Books:
             (asset, Flow(_moment(at_ms), kind, f"{venue_type} {ref}", amount))
             for at_ms, asset, kind, venue_type, ref, amount in rows.run(SQL["flows"], span)
         ),
-        cycles=_grouped((cycle.settle_asset, cycle) for _, cycle in cycles),
+        cycles=_grouped((cycle.settle_asset, cycle) for _, cycle in cycles.closed),
+        sideless=cycles.sideless,
         fees=fees,
     )
 

@@ -7,8 +7,10 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from shared.ledger.days import day_of, day_text
+from shared.ledger.money import plain
 from shared.ledger.reconcile import CAUSES
 from shared.ledger.valuation import Unpriceable
+from shared.mysql.cycles import SidelessFunding
 from workers.statement.records import UNATTRIBUTED, AssetStatement, OpenPosition
 
 BREAKS_TOLD = 20
@@ -38,6 +40,7 @@ def warnings_of(
     last_day: date,
     assets: Iterable[AssetStatement],
     positions: Iterable[OpenPosition],
+    sideless: Iterable[SidelessFunding] = (),
 ) -> list[str]:
     """Most serious first."""
     return [
@@ -45,6 +48,7 @@ def warnings_of(
         *_breaks(standing),
         *_days(standing.closed_through, last_day),
         *(text for one in assets for text in _asset(one)),
+        *_cycles(sideless),
         *_positions(positions),
     ]
 
@@ -97,6 +101,14 @@ def _asset(one: AssetStatement) -> Iterator[str]:
     for part in one.measured.growth.unmeasured[:PARTS_TOLD]:
         why = UNMEASURED.get(part.reason, part.reason)
         yield f"No return in {one.asset} from {part.start:%Y-%m-%d} to {part.end:%Y-%m-%d}: {why}."
+
+
+def _cycles(sideless: Iterable[SidelessFunding]) -> Iterator[str]:
+    for one in sideless:
+        yield (
+            f"{plain(one.amount)} {one.asset} of funding of {one.product} {one.instrument} in no "
+            f"cycle: it names no side, and both were open ({one.payments} times)."
+        )
 
 
 def _positions(positions: Iterable[OpenPosition]) -> Iterator[str]:

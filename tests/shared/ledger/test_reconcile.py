@@ -24,6 +24,7 @@ from shared.ledger.reconcile import (
     compare_position,
     in_wallet,
     last_tied,
+    rounding_of_entry,
     suspects,
     unit_of,
     wallet_gap,
@@ -41,6 +42,27 @@ def test_equal_quantities_and_prices_within_a_unit_are_the_same() -> None:
     assert compare_position("net", ours, (D("3.0"), D("100.12")), CENT) is None  # cut, not rounded
     differs = compare_position("net", ours, (D(3), D("100.14")), CENT)
     assert differs == ("entry_price", ours[1], D("100.14"))
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 10**6), st.integers(1, 10**9).map(lambda cents: D(cents) / 100)),
+        min_size=1, max_size=20,
+    )
+)  # fmt: skip
+def test_an_inverse_entry_is_as_exact_as_eighteen_places_of_value_allow(
+    fills: list[tuple[int, Decimal]],
+) -> None:
+    """A venue that prints more digits than that is no break."""
+    cost = sum((ledger.LEDGER.divide(D(qty), price).quantize(D("1E-18")) for qty, price in fills),
+               start=D(0))  # fmt: skip
+    true = Fraction(sum(qty for qty, _ in fills)) / sum(
+        (Fraction(qty) / Fraction(price) for qty, price in fills), start=Fraction(0)
+    )
+    ours = ledger.LEDGER.divide(D(sum(qty for qty, _ in fills)), cost)
+    allowed = rounding_of_entry(ours, cost, len(fills))
+    assert abs(Fraction(ours) - true) <= Fraction(allowed)
+    assert rounding_of_entry(None, cost, 1) == rounding_of_entry(ours, D(0), 1) == 0
 
 
 def test_a_quantity_differs_by_its_last_digit_and_comes_before_the_price() -> None:

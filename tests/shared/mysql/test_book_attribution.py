@@ -568,6 +568,15 @@ def test_a_cash_book_that_does_not_tie_shows_where(mysql_schema: Any, jobs: Any)
     assert untied(jobs, 2) == []
 
 
+def test_what_spot_trades_bought_and_sold_is_not_compared_with_profit(
+    mysql_schema: Any, jobs: Any
+) -> None:
+    moved = {"venue_type": "TRADE", "kind": "realized", "product": "spot"}
+    record(mysql_schema, cash(ref="0", amount="-640", **moved), cash(ref="1", amount="2", **moved))
+    settle_account(jobs, 1)
+    assert untied(jobs, 1) == []
+
+
 def test_an_account_without_realized_cash_entries_is_not_compared(
     mysql_schema: Any, jobs: Any
 ) -> None:

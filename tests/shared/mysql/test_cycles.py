@@ -30,7 +30,7 @@ def found(connection: Any, first: int, last: int) -> list[Any]:
     days = DAY + timedelta(days=first), DAY + timedelta(days=last)
     return [
         (key[3], cycle.realized, cycle.funding)
-        for key, cycle in account_cycles(connection, 1, *days)
+        for key, cycle in account_cycles(connection, 1, *days).closed
     ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -9,11 +11,11 @@ from typing import Any
 import pytest
 
 from shared.ledger.observed import ObservedPosition
-from shared.ledger.valuation import Converted, Price, Unpriceable, convert
+from shared.ledger.valuation import KINDS, Converted, Price, Unpriceable, choose, convert
+from shared.mysql import price_series
 from shared.mysql.book import Book
 from shared.mysql.fees import ValuedFee, fees_in
 from shared.mysql.prices import (
-    LOOKUPS_PER_STATEMENT,
     StoredPrice,
     StoredRates,
     latest_prices,
@@ -44,6 +46,12 @@ def pair(base: str, quote: str, text: str, at: datetime = START, **more: Any) ->
     return stored(text, at, **named)
 
 
+def observed(mark: str) -> ObservedPosition:
+    return ObservedPosition(
+        1, *BTC[1:], "net", FIRST_DAY, "binance", D(1), None, D(mark), None, None, bytes(16), "{}"
+    )
+
+
 def test_each_instrument_gets_the_last_price_at_or_before_its_moment(mysql_schema: Any) -> None:
     eth = ("binance", "linear", "ETHUSDT")
     record_prices(
@@ -68,13 +76,60 @@ def test_each_instrument_gets_the_last_price_at_or_before_its_moment(mysql_schem
 
 
 def test_many_moments_are_looked_up_in_their_order(mysql_schema: Any) -> None:
-    count = LOOKUPS_PER_STATEMENT
+    count = 300
     record_prices(mysql_schema, [stored(str(n + 1), START + n * HOUR) for n in range(count)])
     wanted = [(BTC, START + n * HOUR + HOUR / 2) for n in reversed(range(count))]
     found = latest_prices(mysql_schema, wanted)
     assert [one.price for one in found.values() if isinstance(one, Price)] == list(
         range(count, 0, -1)
     )
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(("parts", "page"), [(1, 1), (2, 3), (50, 500)])
+def test_however_it_is_read_each_moment_gets_the_last_price_of_each_kind(
+    mysql_schema: Any, monkeypatch: pytest.MonkeyPatch, seed: int, parts: int, page: int
+) -> None:
+    """Against the plain search; moments and prices meet, several venues tell one moment."""
+    monkeypatch.setattr(price_series, "PARTS", parts)
+    monkeypatch.setattr(price_series, "ROWS", page)
+    draw = random.Random(seed)
+
+    def moment() -> datetime:
+        return START + timedelta(minutes=draw.choice([1, 20, 600]) * draw.randrange(12))
+
+    told = {
+        row[:5]: row
+        for row in (
+            pair(
+                draw.choice(["BNB", "BTC"]), "USDT", str(draw.randrange(1, 99)), moment(),
+                kind=draw.choice(KINDS), venue=draw.choice(["binance", "okx", "Zé"]),
+                product=draw.choice(["linear", "spot"]),
+            )
+            for _ in range(draw.choice([1, 30, 60]))
+        )
+    }  # fmt: skip
+    record_prices(mysql_schema, told.values())
+
+    def plain(moment: datetime, what: str, known: Callable[[StoredPrice], bool]) -> Any:
+        by_then = [row for row in told.values() if known(row) and row.at <= moment]
+        last = [
+            max(rows, key=lambda row: (row.at, row[:3]))
+            for kind in KINDS
+            if (rows := [row for row in by_then if row.kind == kind])
+        ]
+        return choose([Price(r.price, r.at, r.kind, r.source) for r in last], moment, what)
+
+    asked = [moment() - draw.choice([HOUR, timedelta(0)]) for _ in range(40)]
+    conversions = [(base, "USDT", at) for base in ("BNB", "XYZ") for at in asked]
+    rates = StoredRates(mysql_schema, conversions)
+    things = [(row[:3], at) for row in told.values() for at in asked[:7]]
+    prices = latest_prices(mysql_schema, things)
+    for at in asked:
+        assert rates.at(at)("BNB", "USDT") == plain(at, "BNB/USDT", lambda r: r.base_asset == "BNB")
+        assert rates.at(at)("XYZ", "USDT") == Unpriceable("no_price", "XYZ/USDT")
+    for thing, at in things:
+        assert prices[thing, at] == plain(at, thing[2], lambda r: r[:3] == thing)  # noqa: B023 - at once
 
 
 def test_nothing_is_asked_for_nothing(mysql_schema: Any) -> None:
@@ -86,6 +141,37 @@ def test_a_price_is_replaced_and_keeps_the_assets_that_it_knew(mysql_schema: Any
     record_prices(mysql_schema, [stored("2")])
     rates = StoredRates(mysql_schema, [("BTC", "USDT", START)]).at(START)
     assert rates("BTC", "USDT") == Price(D(2), START, "mark", "import")
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_price_of_a_moment_is_that_of_the_best_source_in_any_order(
+    mysql_schema: Any, seed: int
+) -> None:
+    draw = random.Random(seed)
+    told = [
+        stored(str(draw.randrange(1, 99)), source=draw.choice(["observed", "sync"]))
+        for _ in range(draw.randrange(1, 6))
+    ]
+    if seed % 2:
+        told.append(stored("50", source="import"))
+    best = max(told, key=lambda one: (["observed", "sync", "import"].index(one.source), one.price))
+    for hour in range(6):
+        at = START + hour * HOUR
+        for one in draw.sample(told * 2, len(told) * 2):
+            record_prices(mysql_schema, [one._replace(at=at)])
+        found = latest_prices(mysql_schema, [(BTC, at)])
+        assert found[BTC, at] == Price(best.price, at, "mark", best.source)
+
+
+def test_a_mark_of_a_report_leaves_an_imported_price_alone(mysql_schema: Any) -> None:
+    record_prices(mysql_schema, [pair("BTC", "USDT", "90", instrument="BTCUSDT")])
+    Book(mysql_schema).record_observed_positions([observed("101")])
+    rates = StoredRates(mysql_schema, [("BTC", "USDT", START)]).at(START)
+    assert rates("BTC", "USDT") == Price(D(90), START, "mark", "import")
+    record_prices(mysql_schema, [stored("80")])
+    assert latest_prices(mysql_schema, [(BTC, START)])[BTC, START] == Price(
+        D(80), START, "mark", "import"
+    )
 
 
 def test_pairs_are_converted_by_the_newest_price_of_the_best_kind(mysql_schema: Any) -> None:
@@ -170,10 +256,7 @@ def test_fees_of_other_days_are_left_out(mysql_schema: Any, day: date) -> None:
 
 
 def test_a_mark_of_an_observed_position_is_a_price(mysql_schema: Any) -> None:
-    observed = ObservedPosition(
-        1, *BTC[1:], "net", FIRST_DAY, "binance", D(1), None, D(101), None, None, bytes(16), "{}"
-    )
-    Book(mysql_schema).record_observed_positions([observed])
+    Book(mysql_schema).record_observed_positions([observed("101")])
     assert latest_prices(mysql_schema, [(BTC, START)]) == {
         (BTC, START): Price(D(101), START, "mark", "observed")
     }

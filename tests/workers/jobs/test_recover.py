@@ -162,4 +162,5 @@ def test_it_ends_with_the_books_compared_once_all_of_it_is_in_them(
         progress: Any = FakeProgress()
         ended = run(settings, progress)
     assert ended["reconciled"] == {"accounts": 1, "differing": 0, "failed": 0}
+    assert ended["unread"] == 0
     assert world.rows("SELECT * FROM fleet_breaks") == []

@@ -17,6 +17,8 @@ namespace Tradefleet\Laravel\Models;
  * @property-read string $instrument
  * @property-read string $product
  * @property-read \Carbon\CarbonImmutable $at
+ * @property-read string|null $quote_asset
+ * @property-read string|null $basis
  */
 final class CashEntry extends FleetModel
 {

@@ -19,6 +19,7 @@ namespace Tradefleet\Laravel\Models;
  * @property-read string|null $flows
  * @property-read int $unpriceable
  * @property-read \Carbon\CarbonImmutable|null $oldest_price_at
+ * @property-read \Carbon\CarbonImmutable $written_at
  */
 final class Equity extends FleetModel
 {
@@ -31,5 +32,6 @@ final class Equity extends FleetModel
         'at' => UtcDateTime::class,
         'unpriceable' => 'integer',
         'oldest_price_at' => UtcDateTime::class,
+        'written_at' => UtcDateTime::class,
     ];
 }

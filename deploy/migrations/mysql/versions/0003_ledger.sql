@@ -23,6 +23,11 @@ CREATE TABLE fleet_position_entries (
   KEY fleet_position_entries_fold (account_id, product, instrument, position_side, at_ms)
 ) ENGINE=InnoDB;
 
+-- What a movement of a spot instrument's base asset says of the holding; NULL: nothing, or not known.
+ALTER TABLE fleet_cash_entries
+  ADD COLUMN quote_asset VARCHAR(32) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL,
+  ADD COLUMN basis       DECIMAL(38,18) NULL;
+
 -- ---- days
 
 CREATE TABLE fleet_closed_days (
@@ -201,7 +206,9 @@ CREATE TABLE fleet_equity (
   flows        DECIMAL(38,18) NULL,         -- net, from outside, since the first of them; NULL: one cannot be valued
   unpriceable  INT UNSIGNED NOT NULL DEFAULT 0, -- positions without a price
   oldest_price_at DATETIME(6) NULL,
-  PRIMARY KEY (account_id, asset, at)
+  written_at   DATETIME(6)  NOT NULL DEFAULT (UTC_TIMESTAMP(6)), -- rises from one transaction to the next: copies follow it
+  PRIMARY KEY (account_id, asset, at),
+  KEY fleet_equity_written (written_at)
 ) ENGINE=InnoDB;
 
 -- ---- what exchanges report, each with a watermark: everything up to that time is in it

@@ -1,0 +1,202 @@
+"""What a batch finds stands with its cursors, once, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from shared.errors import Unavailable
+from shared.exchanges.errors import KeyRefused, Throttled, VenueAway
+from shared.exchanges.venue import Account, Cursor, Page, Permissions
+from shared.mysql.connection import connect
+from shared.settings import Settings
+from tests.runtime_world import PARTITIONS, running
+from tests.waiting import eventually
+from tests.workers.sync.conftest import SyncWorld
+from tests.workers.sync.samples import (
+    NOW_MS,
+    balance_found,
+    fill_found,
+    page,
+    position_found,
+)
+from workers.build import relay_of
+from workers.lease import broker_redis
+from workers.sync import store
+from workers.sync.run import REFUSED
+from workers.sync.settle import TWICE, WITHDRAWS
+
+pytestmark = pytest.mark.database
+
+
+def per_account(make: Callable[[int], Any]) -> Callable[[Account, Cursor], Page]:
+    return lambda account, _cursor: page(make(account.account_id), through_ms=account.now_ms)
+
+
+@pytest.fixture
+def quiet(sync: SyncWorld) -> SyncWorld:
+    """Three accounts that hold a position and made a fill a minute ago."""
+    sync.answers = {
+        "positions": per_account(position_found),
+        "balances": per_account(balance_found),
+        "cash": page(through_ms=NOW_MS),
+        "fills": per_account(fill_found),
+        "orders": page(),
+    }
+    sync.link(1, 2, 3)
+    return sync
+
+
+def test_cursors_and_events_are_committed_together(quiet: SyncWorld) -> None:
+    assert quiet.sync(1, 2, 3) == {"done": 3}
+    first = [(type_, data) for type_, data in quiet.outbox() if data["account_id"] == 1]
+    assert [type_ for type_, _ in first] == [
+        "position.opened.1", "order.filled.1", "position.observed.1", "balance.observed.1",
+    ]  # fmt: skip
+    assert first[1][1] == fill_found(1).body
+    assert quiet.account(1, "since_ms, tier, failures, error") == (NOW_MS, "active", 0, None)
+    assert quiet.kinds(1, "found_through_ms")["fills"] == NOW_MS
+    quiet.sync(1)
+    openings = [data for type_, data in quiet.outbox() if type_ == "position.opened.1"]
+    assert len(openings) == 3  # linked once
+
+
+def test_a_run_that_another_one_overtook_writes_nothing(quiet: SyncWorld) -> None:
+    quiet.sync(1)
+    before = quiet.outbox()
+
+    def overtaken(account: Account, _cursor: Cursor) -> Page:
+        quiet.world.connection.cursor().execute(
+            "UPDATE fleet_sync_accounts SET version = version + 1 WHERE account_id = 1"
+        )
+        quiet.world.connection.commit()
+        return page(fill_found(account.account_id, trade=2), cursor={"at": 2})
+
+    quiet.answers["fills"] = overtaken
+    make_due(quiet, 1)
+    assert quiet.sync(1) == {"fenced": 1}
+    assert quiet.outbox() == before
+    assert quiet.kinds(1, "place")["fills"] == '{"at":1}'
+
+
+def test_an_account_under_another_lease_is_skipped_and_counted(quiet: SyncWorld) -> None:
+    with closing(broker_redis(quiet.settings)) as redis:
+        redis.set(f"{quiet.settings.broker_prefix}sync:2", "somebody", px=60_000)
+        assert quiet.sync(1, 2) == {"done": 1, "skipped": 1}
+        assert redis.get(f"{quiet.settings.broker_prefix}sync:2") == b"somebody"
+        assert redis.get(f"{quiet.settings.broker_prefix}sync:1") is None
+
+
+def test_one_revoked_key_suspends_its_account_and_disturbs_nobody(quiet: SyncWorld) -> None:
+    quiet.exchanges.troubles[2] = KeyRefused("-2015 Invalid API-key", "-2015")
+    assert quiet.sync(1, 2, 3) == {"done": 2, "suspended": 1}
+    why = REFUSED.format("-2015 Invalid API-key")
+    assert quiet.told == [(2, why)]
+    [state] = quiet.world.rows("SELECT status, reason FROM fleet_account_state WHERE account_id = 2")
+    assert state == ("suspended", why)
+    assert quiet.account(2, "state") == ("suspended",)
+    asked = len(quiet.exchanges.asked)
+    assert quiet.sync(2) == {"gone": 1}
+    assert len(quiet.exchanges.asked) == asked
+
+
+def test_a_rotated_key_lifts_the_suspension(quiet: SyncWorld) -> None:
+    quiet.exchanges.troubles[2] = KeyRefused("-2015", "-2015")
+    quiet.sync(2)
+    quiet.note()
+    assert quiet.account(2, "state") == ("suspended",)  # the same key
+    quiet.exchanges.troubles.clear()
+    quiet.link(2, api_key="another")
+    assert quiet.account(2, "state, error") == ("active", None)
+    [state] = quiet.world.rows("SELECT status, reason FROM fleet_account_state WHERE account_id = 2")
+    assert state == ("active", None)
+    assert quiet.sync(2) == {"done": 1}
+
+
+def test_a_key_that_may_withdraw_is_refused_unless_it_is_allowed(quiet: SyncWorld) -> None:
+    quiet.permissions = Permissions(withdraw=True)
+    assert quiet.sync(1) == {"suspended": 1}
+    assert quiet.told == [(1, WITHDRAWS)]
+    assert quiet.outbox() == []
+    quiet.allow_withdraw = True
+    assert quiet.sync(2) == {"done": 1}
+
+
+def test_an_exchange_account_that_is_linked_twice_is_read_once(quiet: SyncWorld) -> None:
+    quiet.permissions = Permissions(withdraw=False, uid="4711")
+    quiet.sync(1)
+    assert quiet.sync(2) == {"suspended": 1}
+    assert quiet.told == [(2, TWICE.format(1))]
+    assert {data["account_id"] for _, data in quiet.outbox()} == {1}
+
+
+def test_a_venue_that_is_away_is_asked_more_and_more_rarely(quiet: SyncWorld) -> None:
+    quiet.exchanges.troubles[1] = VenueAway("503")
+    quiet.sync(1)
+    first = quiet.due_in(1)
+    quiet.sync(1)
+    assert quiet.account(1, "failures, error") == (2, "503")
+    assert 0 < first < quiet.due_in(1)
+    quiet.exchanges.troubles.clear()
+    quiet.sync(1)
+    assert quiet.account(1, "failures, error") == (0, None)
+
+
+def test_a_used_up_budget_is_waited_for_and_is_no_failure(quiet: SyncWorld) -> None:
+    quiet.exchanges.troubles[1] = Throttled("weight", 7_000)
+    assert quiet.sync(1) == {"throttled": 1}
+    assert quiet.account(1, "failures") == (0,)
+    assert 5 < quiet.due_in(1) <= 7
+
+
+def test_a_database_that_goes_away_before_the_commit_leaves_everything_as_it_was(
+    quiet: SyncWorld,
+) -> None:
+    def cut(account: Account, _cursor: Cursor) -> Page:
+        for (thread,) in quiet.world.rows(
+            "SELECT id FROM information_schema.processlist WHERE db = %s AND id <> CONNECTION_ID()"
+            " AND user LIKE %s",
+            quiet.settings.mysql.database, "%sync",
+        ):  # fmt: skip
+            quiet.world.connection.cursor().execute(f"KILL {thread}")
+        return page(fill_found(account.account_id))
+
+    answers = dict(quiet.answers)
+    quiet.answers["fills"] = cut
+    with pytest.raises(Unavailable):
+        quiet.sync(1)
+    assert quiet.outbox() == []
+    assert quiet.kinds(1, "place") == {}
+    quiet.answers = answers
+    assert quiet.sync(1) == {"done": 1}  # and no lease was left
+
+
+def test_a_cursor_is_complete_once_the_ledger_has_confirmed_what_was_found(
+    quiet: SyncWorld, settings_for: Callable[..., Settings]
+) -> None:
+    quiet.sync(1)
+    with closing(connect(quiet.settings.mysql)) as connection:
+        assert store.confirm(connection) == 0
+        assert quiet.kinds(1, "complete_through_ms")["fills"] is None
+        relay = relay_of(settings_for("relay", FLEET_PARTITIONS=str(PARTITIONS)))
+        with running(relay), quiet.world.reading():
+            eventually(lambda: store.confirm(connection))
+    assert quiet.kinds(1, "complete_through_ms")["fills"] == NOW_MS
+    assert quiet.world.one("SELECT COUNT(*) FROM fleet_fills") == 1
+
+
+def test_a_cursor_that_found_nothing_is_complete_at_once(quiet: SyncWorld) -> None:
+    empty = page(through_ms=NOW_MS)
+    quiet.answers |= {"positions": page(), "balances": page(), "fills": empty}
+    quiet.sync(1)
+    assert quiet.kinds(1, "complete_through_ms")["fills"] == NOW_MS
+
+
+def make_due(sync: SyncWorld, account: int) -> None:
+    sync.world.connection.cursor().execute(
+        "UPDATE fleet_syncs SET due_at = UTC_TIMESTAMP(6) WHERE account_id = %s", (account,)
+    )
+    sync.world.connection.commit()

@@ -1,0 +1,106 @@
+"""One account's run: what is read, in which order, and what an early end leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from shared.exchanges.errors import KeyRefused, Throttled, VenueAway
+from shared.exchanges.venue import KINDS, Account, Cursor, Kind, Page
+from tests.workers.sync.samples import (
+    NOW_MS,
+    account_of,
+    balance_found,
+    fill_found,
+    page,
+    position_found,
+    read,
+    venue_of,
+)
+from workers.sync.run import REFUSED, RESTLESS, Answered, Asked, ask
+
+QUIET: dict[Kind, Any] = {
+    "positions": page(position_found()),
+    "balances": page(balance_found()),
+    "cash": page(through_ms=NOW_MS),
+    "fills": page(fill_found(), through_ms=NOW_MS),
+    "orders": page(),
+}
+
+
+def asked(answers: dict[Kind, Any], **more: Any) -> Answered:
+    told: dict[str, Any] = {
+        "account": account_of(), "venue": venue_of(answers), "due": KINDS, "cursors": {},
+        "first": False, **more,
+    }  # fmt: skip
+    return asyncio.run(ask(Asked(**told), read))
+
+
+def test_movements_are_read_after_the_snapshots_that_they_judge() -> None:
+    order: list[str] = []
+
+    def noting(kind: Kind) -> Any:
+        def answer(_account: Account, _cursor: Cursor) -> Page:
+            order.append(kind)
+            return page()
+
+        return answer
+
+    asked({kind: noting(kind) for kind in reversed(KINDS)}, due=("balances",))
+    assert order == ["balances", "cash", "fills"]
+
+
+def test_what_was_read_before_the_venue_went_away_stands_without_snapshots() -> None:
+    answered = asked({**QUIET, "orders": VenueAway("503")})
+    assert answered.judged.events == [fill_found()]
+    assert answered.error == "503"
+    assert set(answered.cursors) == {"cash", "fills"}
+
+
+def test_symbols_that_cash_names_outlive_a_run_that_could_not_read_their_fills() -> None:
+    told = {**QUIET, "cash": page(wanted={"ETHUSDT": 5}), "fills": VenueAway("503")}
+    answered = asked(told, cursors={"fills": {"at": 9, "wanted": {"BTCUSDT": 0}}})
+    assert answered.cursors["fills"] == {"at": 9, "wanted": {"BTCUSDT": 0, "ETHUSDT": 5}}
+    assert answered.again == {"fills"}
+    assert answered.cursors["cash"] == {"at": 1}
+
+
+def test_fills_that_are_not_due_are_read_where_something_moved() -> None:
+    seen: list[Cursor] = []
+
+    def fills(_account: Account, cursor: Cursor) -> Page:
+        seen.append(cursor)
+        return page(fill_found())
+
+    answered = asked(
+        {"orders": page(), "cash": page(wanted={"ETHUSDT": 5}), "fills": fills}, due=("cash",)
+    )
+    assert seen == [{"wanted": {"ETHUSDT": 5}}]
+    assert answered.judged.events == [fill_found()]
+
+
+def test_an_account_is_begun_by_one_quiet_look_at_everything() -> None:
+    answered = asked(QUIET, first=True)
+    types = [found.type for found in answered.judged.events]
+    assert types == [
+        "position.opened.1", "order.filled.1", "position.observed.1", "balance.observed.1",
+    ]  # fmt: skip
+    restless = asked({**QUIET, "fills": page(fill_found(at_ms=NOW_MS + 1))}, first=True)
+    assert (restless.judged.events, restless.cursors) == ([], {})
+    assert restless.error == RESTLESS
+    cut = asked({**QUIET, "orders": VenueAway("503")}, first=True)
+    assert (cut.judged.events, cut.cursors, cut.error) == ([], {}, "503")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_refused_key_ends_the_run(kind: Kind) -> None:
+    answered = asked({**QUIET, kind: KeyRefused("-2015 Invalid API-key", "-2015")})
+    assert answered.refused == REFUSED.format("-2015 Invalid API-key")
+    assert answered.error is None
+
+
+def test_a_used_up_budget_is_no_failure() -> None:
+    answered = asked({**QUIET, "cash": Throttled("weight", 4_000)})
+    assert (answered.throttled_ms, answered.refused) == (4_000, None)

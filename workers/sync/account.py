@@ -1,0 +1,84 @@
+"""One account at its venue: keys opened, what they may do, the questions that are due."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
+from typing import NamedTuple
+
+from shared.errors import Unavailable
+from shared.exchanges.client import Caller, Exchanges
+from shared.exchanges.errors import KeyRefused, Refused
+from shared.exchanges.keys import Keys
+from shared.exchanges.venue import Account, Kind, Permissions, Venue
+from workers.sync.credentials import CredentialsError
+from workers.sync.run import NOTHING, Asked, ask, ended_by
+from workers.sync.settle import WITHDRAWS, Run
+from workers.sync.store import Loaded
+from workers.sync.tiers import PERMISSIONS_EVERY, due_kinds
+
+PATIENCE_MS = 60_000
+"""Longest wait for the venue's budget: the run has to end well within its lease."""
+
+OpenKeys = Callable[[int, str | None, str | None, str | None], Keys]
+
+
+class Desk(NamedTuple):
+    """What every account's run shares. exchanges: belongs to the event loop."""
+
+    exchanges: Exchanges
+    venues: Mapping[tuple[str, str], Venue]
+    open_keys: OpenKeys
+    allow_withdraw: bool
+
+
+async def run_account(desk: Desk, now: datetime, loaded: Loaded) -> Run:
+    """What the venue and the keys say about it is in the Run; a bug comes out as it is."""
+    venue = desk.venues[loaded.venue, loaded.product]
+    ended = partial(Run, loaded, kinds=tuple(venue.readings), now_ms=0)
+    try:
+        keys = desk.open_keys(loaded.account_id, *loaded.sealed)
+    except CredentialsError as error:
+        return ended(answered=NOTHING._replace(refused=str(error)))
+    caller = Caller(loaded.account_id, keys, loaded.egress, patience_ms=PATIENCE_MS)
+    permissions: Permissions | None = None
+    try:
+        if _permissions_due(now, loaded):
+            permissions = await desk.exchanges.read(venue, venue.permissions(), caller)
+            if permissions.withdraw and not desk.allow_withdraw:
+                answered = NOTHING._replace(refused=WITHDRAWS)
+                return ended(answered=answered, permissions=permissions)
+        now_ms = await desk.exchanges.now_ms(venue, loaded.egress)
+        markets = await desk.exchanges.markets(venue, loaded.egress)
+    except (KeyRefused, Refused, Unavailable) as error:
+        return ended(answered=ended_by(error), permissions=permissions)
+    asked = Asked(
+        account=Account(
+            account_id=loaded.account_id,
+            products=venue.products,
+            markets=markets,
+            now_ms=now_ms,
+            since_ms=loaded.since_ms or now_ms,
+            held=loaded.held,
+        ),
+        venue=venue,
+        due=_due(now, loaded, venue),
+        cursors=loaded.cursors,
+        first=loaded.since_ms is None,
+        moved_ms=loaded.moved_ms,
+    )
+    answered = await ask(asked, lambda reading: desk.exchanges.read(venue, reading, caller))
+    return ended(answered=answered, permissions=permissions)._replace(now_ms=now_ms)
+
+
+def _permissions_due(now: datetime, loaded: Loaded) -> bool:
+    asked_at = loaded.permissions_at
+    return asked_at is None or now - asked_at >= PERMISSIONS_EVERY
+
+
+def _due(now: datetime, loaded: Loaded, venue: Venue) -> tuple[Kind, ...]:
+    left = {kind: at - now for kind, at in loaded.due_at.items()}
+    if loaded.since_ms is None:
+        left = {}
+    return tuple(kind for kind in due_kinds(left, loaded.tier) if kind in venue.readings)

@@ -1,0 +1,108 @@
+-- Whose turn it is, and which accounts there are.
+
+-- name: outstanding
+-- Accounts that a task has in hand.
+SELECT COUNT(*) FROM fleet_sync_accounts
+WHERE venue = %s AND egress = %s AND claimed_until > UTC_TIMESTAMP(6);
+
+-- name: due
+-- Those first that wait longest; rows another planner is claiming are passed over.
+SELECT account_id FROM fleet_sync_accounts
+WHERE state = 'active' AND venue = %s AND egress = %s AND due_at <= UTC_TIMESTAMP(6)
+  AND (claimed_until IS NULL OR claimed_until <= UTC_TIMESTAMP(6))
+ORDER BY due_at
+LIMIT %s
+FOR UPDATE SKIP LOCKED;
+
+-- name: claim
+UPDATE fleet_sync_accounts SET claimed_until = UTC_TIMESTAMP(6) + INTERVAL %s SECOND WHERE account_id IN %s;
+
+-- name: give_back
+UPDATE fleet_sync_accounts SET claimed_until = NULL WHERE account_id IN %s;
+
+-- name: new
+SELECT s.id, s.venue, s.product
+FROM fleet_account_sources s
+LEFT JOIN fleet_sync_accounts a ON a.account_id = s.id
+WHERE a.account_id IS NULL AND s.active = 1 AND (s.venue, s.product) IN %s
+LIMIT %s;
+
+-- name: add
+INSERT INTO fleet_sync_accounts (account_id, venue, product, egress)
+VALUES {rows}
+ON DUPLICATE KEY UPDATE account_id = fleet_sync_accounts.account_id;
+
+-- name: unknown
+-- Accounts at venues that we cannot ask.
+SELECT s.venue, s.product, COUNT(*)
+FROM fleet_account_sources s
+WHERE s.active = 1 AND (s.venue, s.product) NOT IN %s
+GROUP BY s.venue, s.product;
+
+-- name: gone
+-- Laravel has switched them off, or deleted them.
+UPDATE fleet_sync_accounts a
+LEFT JOIN fleet_account_sources s ON s.id = a.account_id
+SET a.state = 'inactive'
+WHERE a.state <> 'inactive' AND (s.id IS NULL OR s.active = 0);
+
+-- name: back
+UPDATE fleet_sync_accounts a
+JOIN fleet_account_sources s ON s.id = a.account_id
+SET a.state = 'active', a.due_at = UTC_TIMESTAMP(6), a.failures = 0, a.error = NULL
+WHERE a.state = 'inactive' AND s.active = 1;
+
+-- name: elsewhere
+-- Another venue or product under the same id: where the old one stood means nothing there.
+SELECT a.account_id, s.venue, s.product
+FROM fleet_sync_accounts a
+JOIN fleet_account_sources s ON s.id = a.account_id
+WHERE a.venue <> s.venue OR a.product <> s.product
+LIMIT %s;
+
+-- name: begin_again
+UPDATE fleet_sync_accounts
+SET venue = %s, product = %s, state = 'active', since_ms = NULL, moved_ms = NULL, venue_uid = NULL,
+  permissions_at = NULL, failures = 0, error = NULL, due_at = UTC_TIMESTAMP(6), version = version + 1
+WHERE account_id = %s;
+
+-- name: forget
+DELETE FROM fleet_syncs WHERE account_id = %s;
+
+-- name: rotated
+-- Suspended, and Laravel has stored other keys since. As bytes: texts of two collations cannot be compared.
+SELECT a.account_id
+FROM fleet_sync_accounts a
+JOIN fleet_account_sources s ON s.id = a.account_id
+WHERE a.state = 'suspended'
+  AND UNHEX(a.keys_hash) <> UNHEX(SHA2(CONCAT_WS('|', s.api_key, s.api_secret, s.passphrase), 256))
+LIMIT %s;
+
+-- name: lift
+UPDATE fleet_sync_accounts
+SET state = 'active', failures = 0, error = NULL, permissions_at = NULL, due_at = UTC_TIMESTAMP(6)
+WHERE account_id IN %s AND state = 'suspended';
+
+-- name: lift_state
+UPDATE fleet_account_state
+SET status = 'active', reason = NULL, since = UTC_TIMESTAMP(6)
+WHERE account_id IN %s AND status = 'suspended';
+
+-- name: unpinned
+-- Pinned to an address that FLEET_EGRESS does not name any more.
+SELECT account_id FROM fleet_sync_accounts WHERE egress NOT IN %s LIMIT %s;
+
+-- name: pin
+UPDATE fleet_sync_accounts SET egress = %s WHERE account_id IN %s;
+
+-- name: due_now
+UPDATE fleet_sync_accounts SET due_at = UTC_TIMESTAMP(6), failures = 0 WHERE account_id IN %s AND state = 'active';
+
+-- name: due_now_kinds
+UPDATE fleet_syncs SET due_at = UTC_TIMESTAMP(6) WHERE account_id IN %s;
+
+-- name: all_due_now
+UPDATE fleet_sync_accounts SET due_at = UTC_TIMESTAMP(6), failures = 0 WHERE state = 'active';
+
+-- name: all_due_now_kinds
+UPDATE fleet_syncs SET due_at = UTC_TIMESTAMP(6);

@@ -1,0 +1,124 @@
+"""One account, asked once: its readings in order, each answer kept until all are there.
+
+Snapshots are asked for first and movements after them, so that what a snapshot contains has been
+read when it is judged. Nothing is written here; what a run found is written at once, with its
+cursors, by the batch (see batch.py), or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from shared.errors import FleetError, Unavailable
+from shared.exchanges.errors import KeyRefused, Refused, Throttled
+from shared.exchanges.venue import KINDS, Account, Cursor, Kind, Page, Reading, Venue
+from workers.sync.judge import MOVES, SNAPSHOTS, Judged, judge, openings
+
+Read = Callable[[Reading], Awaitable[Page]]
+
+REFUSED = "the exchange refuses the key: {}; store a new one"
+RESTLESS = "it traded while it was read for the first time; it is read again"
+
+
+class Asked(NamedTuple):
+    """A run to be made. due: kinds whose turn it is. first: the account was never read before.
+    moved_ms: its newest movement that is known.
+    """
+
+    account: Account
+    venue: Venue
+    due: Sequence[Kind]
+    cursors: Mapping[Kind, Cursor]
+    first: bool
+    moved_ms: int | None = None
+
+
+class Answered(NamedTuple):
+    """What came of it.
+
+    cursors, through_ms: of the kinds that were read. again: kinds that must be asked at once.
+    error: why the run ended early; what was read before it stands. throttled_ms: the venue's budget
+    is used up for so long, which is nobody's failure. refused: why the account must not be asked any
+    more, for its owner to read.
+    """
+
+    judged: Judged
+    cursors: dict[Kind, Cursor]
+    through_ms: dict[Kind, int]
+    again: set[Kind]
+    error: str | None = None
+    throttled_ms: int = 0
+    refused: str | None = None
+
+
+NOTHING = Answered(Judged([], None, None, restless=True), {}, {}, set())
+
+
+async def ask(asked: Asked, read: Read) -> Answered:
+    """Raises nothing for what a venue does; bugs come out as they are."""
+    pages: dict[Kind, Page] = {}
+    ended = NOTHING
+    wanted: dict[str, int] = {}
+    kinds = kinds_to_read(asked.due)
+    try:
+        for kind in KINDS:
+            if kind not in kinds and not (kind == "fills" and wanted):
+                continue
+            if kind not in asked.venue.readings:
+                continue
+            cursor = asked.cursors.get(kind, {})
+            if kind == "fills" and wanted:
+                cursor = _with_wanted(cursor, wanted)
+            pages[kind] = await read(asked.venue.readings[kind](asked.account, cursor))
+            wanted.update(pages[kind].wanted)
+    except (KeyRefused, Refused, Unavailable) as error:
+        ended = ended_by(error)
+    if wanted and "fills" not in pages:
+        # What the cash rows told must outlive this run: their cursor has moved past them.
+        cursor = _with_wanted(asked.cursors.get("fills", {}), wanted)
+        pages["fills"] = Page(events=(), cursor=cursor, more=True)
+    return _answer(asked, pages, ended)
+
+
+def ended_by(error: FleetError) -> Answered:
+    """What an error of a venue says about the run that it ended."""
+    if isinstance(error, KeyRefused):
+        return NOTHING._replace(refused=REFUSED.format(error.reason))
+    if isinstance(error, Throttled):
+        return NOTHING._replace(error=str(error), throttled_ms=error.retry_after_ms)
+    return NOTHING._replace(error=str(error))
+
+
+def kinds_to_read(due: Sequence[Kind]) -> set[Kind]:
+    """Whoever asks for a snapshot asks for what moved, too: else it cannot be judged."""
+    return {*due, *(MOVES if any(kind in SNAPSHOTS for kind in due) else ())}
+
+
+def _with_wanted(cursor: Cursor, wanted: Mapping[str, int]) -> Cursor:
+    return {**cursor, "wanted": {**cursor.get("wanted", {}), **wanted}}
+
+
+def _answer(asked: Asked, pages: Mapping[Kind, Page], ended: Answered) -> Answered:
+    early = ended is not NOTHING
+    if early:
+        # Unjudged snapshots say nothing; the movements that were read are worth keeping.
+        pages = {kind: page for kind, page in pages.items() if kind not in SNAPSHOTS}
+    judged = judge(pages, asked.account.now_ms, asked.moved_ms)
+    if asked.first:
+        # An opening needs one quiet look at everything; nothing is begun before.
+        if early:
+            return ended
+        if judged.restless:
+            return NOTHING._replace(error=RESTLESS)
+        snapshots = [pages[kind].events for kind in SNAPSHOTS if kind in pages]
+        opened = openings([found for events in snapshots for found in events])
+        judged = judged._replace(events=[*opened, *judged.events])
+    return ended._replace(
+        judged=judged,
+        cursors={kind: page.cursor for kind, page in pages.items()},
+        through_ms={
+            kind: page.through_ms for kind, page in pages.items() if page.through_ms is not None
+        },
+        again={kind for kind, page in pages.items() if page.more},
+    )

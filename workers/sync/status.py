@@ -1,0 +1,57 @@
+"""How fresh the accounts are, for `fleet status`, `fleet sync` and the metrics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from shared.queries import load
+
+SQL = load(Path(__file__).with_name("status.sql"))
+
+FAILING_SHOWN = 50
+
+
+class Group(NamedTuple):
+    """Accounts of one venue, address, tier and state.
+
+    late_seconds: the longest overdue turn. stale_seconds: since the oldest run that answered every
+    question. unread: accounts that were never read.
+    """
+
+    venue: str
+    egress: str
+    tier: str
+    state: str
+    accounts: int
+    failing: int
+    late_seconds: float
+    stale_seconds: float
+    unread: int
+
+
+class Failing(NamedTuple):
+    """An account that is suspended or could not be read lately."""
+
+    account_id: int
+    venue: str
+    state: str
+    failures: int
+    error: str | None
+
+
+def groups(connection: Any) -> list[Group]:
+    cursor = connection.cursor()
+    cursor.execute(SQL["groups"])
+    return [
+        Group(
+            *names, int(accounts), int(failing), int(late) / 1e6, int(stale) / 1e6, int(unread)
+        )
+        for *names, accounts, failing, late, stale, unread in cursor.fetchall()
+    ]
+
+
+def failing(connection: Any) -> list[Failing]:
+    cursor = connection.cursor()
+    cursor.execute(SQL["failing"], (FAILING_SHOWN,))
+    return [Failing(*row) for row in cursor.fetchall()]

@@ -1,0 +1,92 @@
+"""Composition of the exchange sync: settings become a batch's tools, and beat's tasks."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from functools import partial
+from typing import Any
+
+from celery import current_app
+
+from shared.exchanges.client import Exchanges
+from shared.exchanges.limits import Limits, limits_client
+from shared.exchanges.table import VENUES
+from shared.mysql.connection import connect
+from shared.settings import Settings
+from workers.dispatches import dispatch
+from workers.laravel_jobs.outgoing import AccountSuspended
+from workers.lease import broker_redis
+from workers.sync import batch, planner, store
+from workers.sync.account import Desk
+from workers.sync.credentials import Credentials
+from workers.sync.loop import Loop
+
+TASK = "fleet.sync"
+QUEUE = "fleet.sync"
+
+_tools: dict[int, batch.Tools] = {}
+_building = threading.Lock()
+
+
+def sync_accounts(settings: Settings, account_ids: Sequence[int]) -> Counter[str]:
+    """The task: asks these accounts' venues what is due."""
+    with _building:
+        tools = _tools.get(id(settings)) or _tools.setdefault(id(settings), tools_of(settings))
+    return batch.run_batch(tools, account_ids)
+
+
+def tools_of(settings: Settings) -> batch.Tools:
+    """Starts the event loop that the connections to venues live on."""
+    loop = Loop("fleet-exchanges")
+    return batch.Tools(
+        connect_mysql=partial(connect, settings.mysql),
+        redis=broker_redis(settings),
+        prefix=settings.broker_prefix,
+        desk=Desk(
+            exchanges=loop.wait(_exchanges(settings), 10.0),
+            venues=VENUES,
+            open_keys=Credentials(settings).open,
+            allow_withdraw=settings.allow_withdraw_keys,
+        ),
+        loop=loop,
+        tell_suspended=partial(_tell_suspended, settings),
+    )
+
+
+async def _exchanges(settings: Settings) -> Exchanges:
+    limits = Limits(limits_client(settings.broker, "fleet-sync"), settings.broker_prefix,
+                    settings.order_share)  # fmt: skip
+    return Exchanges(limits, settings.egress, url=settings.exchange_url)
+
+
+def _tell_suspended(settings: Settings, connection: Any, account_id: int, reason: str) -> None:
+    dispatch(connection, settings, AccountSuspended(account_id=account_id, reason=reason[:512]))
+
+
+# -- beat's tasks ----------------------------------------------------------------------------------
+
+
+def plan_syncs(settings: Settings) -> int:
+    """Scheduled: see workers/sync/planner.py."""
+    venues = sorted({venue for venue, _ in VENUES})
+    with closing(connect(settings.mysql)) as connection:
+        return planner.plan(connection, venues, settings.egress, _send)
+
+
+def note_accounts(settings: Settings) -> int:
+    """Scheduled: see workers/sync/planner.py."""
+    with closing(connect(settings.mysql)) as connection:
+        return planner.note_accounts(connection, VENUES, sorted(settings.egress))
+
+
+def confirm_syncs(settings: Settings) -> int:
+    """Scheduled: see workers/sync/store.py."""
+    with closing(connect(settings.mysql)) as connection:
+        return store.confirm(connection)
+
+
+def _send(account_ids: Sequence[int]) -> None:
+    current_app.send_task(TASK, args=[list(account_ids)], queue=QUEUE)

@@ -1,0 +1,344 @@
+"""One account's user stream: opened, listened to, kept alive, and opened again when it is lost.
+
+    open ──> ready ──> told, told, … ──> lost (why) ──> a pause that grows ──> open
+
+Between lost and ready there is a gap. A connection that is open proves nothing: every `ping_seconds`
+it must answer. One that answers and tells nothing is found by the sync, see `node.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, Literal, NamedTuple
+
+from aiohttp import WSMsgType
+
+from shared import telemetry
+from shared.errors import FleetError, Unavailable
+from shared.exchanges.client import Caller, Exchanges
+from shared.exchanges.errors import KeyRefused, Malformed, Refused, UnknownMarket
+from shared.exchanges.keys import Keys
+from shared.exchanges.limits import Limits
+from shared.exchanges.sockets import Socket, Sockets
+from shared.exchanges.streams import Opened, Session, UserStream, understood
+from shared.exchanges.venue import Account, Found, Product, Request, Venue
+from workers.sync.account import OpenKeys
+from workers.sync.credentials import CredentialsError
+from workers.sync.judge import time_ms
+from workers.sync.run import REFUSED
+from workers.userstreams.recorder import Recorder
+from workers.userstreams.store import Cause, Linked
+
+CONNECT_PATIENCE_MS = 600_000
+"""Where many streams are opened at once, the venue's bound of connections makes them wait."""
+REMEMBERED = 1_000
+"""Fills that a line remembers to have heard."""
+
+FillKey = tuple[str, str, str, str]
+"""product, instrument, trade id, side"""
+State = Literal["opening", "up", "down"]
+
+_log = telemetry.log(__name__)
+
+
+class Bounds(NamedTuple):
+    """Seconds. lifetime: the venues end a connection after 24 h; ours ends a little earlier, each
+    at another time. renew: a listen key is good for an hour. steady: a stream that was up for so
+    long begins with the shortest pause again.
+    """
+
+    ready: float = 10.0
+    ping: float = 20.0
+    pong: float = 10.0
+    renew: float = 1_800.0
+    renew_again: float = 60.0
+    listen_key: float = 3_300.0
+    lifetime: float = 84_600.0
+    pause: float = 0.5
+    pause_most: float = 60.0
+    steady: float = 60.0
+
+
+class Desk(NamedTuple):
+    """What all lines of a node share. chance: 0 to 1, so that lines do not move together."""
+
+    exchanges: Exchanges
+    sockets: Sockets
+    limits: Limits
+    venues: Mapping[tuple[str, Product], Venue]
+    streams: Mapping[tuple[str, Product], UserStream]
+    open_keys: OpenKeys
+    recorder: Recorder
+    chance: Callable[[], float]
+    bounds: Bounds
+
+
+class Line:
+    """Belongs to one event loop; `run` once."""
+
+    def __init__(self, desk: Desk, linked: Linked) -> None:
+        self.linked = linked
+        self.state: State = "down"
+        self.trouble: str | None = None
+        self.taken_over = False  # by another node: its gaps are none of ours any more
+        self._desk = desk
+        key: Any = (linked.mark.venue, linked.mark.product)
+        self._venue = desk.venues[key]
+        self._stream = desk.streams[key]
+        self._heard: dict[FillKey, None] = {}
+        self._venue_less_monotonic_ms = 0
+        self._up_ms = 0  # venue's time
+        self._told_ms = 0  # when it last told anything
+        self._spoke_at = 0.0  # monotonic: the last sign of life
+        self._ended: asyncio.Future[Cause] | None = None
+        self._wanted: tuple[Product, str] | None = None
+
+    # -- what the node asks ------------------------------------------------------------------------
+
+    def missed(self, fill: FillKey, executed_at_ms: int, margin_ms: int, grace_ms: int) -> bool:
+        """Whether it should have told this fill: it was up by `margin_ms` when that happened, and
+        `grace_ms` have passed.
+        """
+        return (
+            self.state == "up"
+            and fill not in self._heard
+            and self._up_ms + margin_ms <= executed_at_ms <= self._now_ms() - grace_ms
+        )
+
+    def reconnect(self) -> None:
+        """It is open, and dead: nothing since the last thing that it told is certain."""
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result("missed")
+
+    @property
+    def up_for(self) -> float:
+        """Seconds; 0 while it is not up."""
+        return (self._now_ms() - self._up_ms) / 1000 if self.state == "up" else 0.0
+
+    def still_up(self) -> None:
+        """The rows say that it is down, which another node may have written."""
+        self._desk.recorder.back(self.linked.account_id, self._now_ms())
+
+    # -- its life ----------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until it is cancelled, or the account's key is refused."""
+        account_id, venue = self.linked.account_id, self.linked.mark.venue
+        recorder = self._desk.recorder
+        recorder.lost(account_id, venue, "started", self.linked.complete_ms)
+        failures = 0
+        try:
+            keys = self._desk.open_keys(account_id, *self.linked.sealed)
+            while True:
+                began = time.monotonic()
+                await self._once(keys)
+                steady = time.monotonic() - began >= self._desk.bounds.steady
+                failures = 0 if steady else failures + 1
+                await asyncio.sleep(self._pause(failures))
+        except CredentialsError as error:
+            recorder.refuse(account_id, str(error), self.linked.mark.keys_hash)
+        except KeyRefused as error:
+            reason = REFUSED.format(error.reason)
+            recorder.refuse(account_id, reason, self.linked.mark.keys_hash)
+
+    def _pause(self, failures: int) -> float:
+        bounds = self._desk.bounds
+        longest = min(bounds.pause * 2 ** min(failures, 16), bounds.pause_most)
+        return longest * (0.5 + 0.5 * self._desk.chance())
+
+    async def _once(self, keys: Keys) -> None:
+        """One connection, from its opening to its end. Raises KeyRefused."""
+        caller = Caller(self.linked.account_id, keys, self.linked.mark.egress)
+        self.state, cause = "opening", "stopped"
+        try:
+            opened, socket = await self._open(caller)
+            try:
+                cause = await self._listen(opened, socket, caller)
+            finally:
+                await socket.close()
+        except KeyRefused:
+            cause = "disconnected"
+            raise
+        except FleetError as error:
+            cause, self.trouble = "disconnected", str(error)
+            _log.warning(
+                "stream_not_opened", account=self.linked.account_id, error=self.trouble
+            )
+        finally:
+            self._down(cause)  # type: ignore[arg-type] # one of them
+
+    def _down(self, cause: Cause) -> None:
+        was_up, self.state = self.state == "up", "down"
+        if was_up and not self.taken_over:
+            from_ms = self._told_ms if cause == "missed" else self._spoke_ms()
+            venue = self.linked.mark.venue
+            self._desk.recorder.lost(self.linked.account_id, venue, cause, from_ms)
+
+    async def _open(self, caller: Caller) -> tuple[Opened, Socket]:
+        desk, egress = self._desk, self.linked.mark.egress
+        bound = self._venue._replace(
+            ccxt_class=f"{self._venue.ccxt_class}.streams", weights=self._stream.connects,
+            per_account={},
+        )  # fmt: skip
+        limiter = desk.limits.of(bound, egress)
+        markets = await desk.exchanges.markets(self._venue, egress, self._wanted)
+        grant = await limiter.reserve(1, "fresh", 0, "", CONNECT_PATIENCE_MS)
+        sent = False
+        try:
+            now_ms = await desk.exchanges.now_ms(self._venue, egress)
+            self._venue_less_monotonic_ms = now_ms - _monotonic_ms()
+            account = Account(
+                self.linked.account_id, self._venue.products, markets, now_ms,
+                self.linked.mark.since_ms,
+            )  # fmt: skip
+            assert caller.keys is not None
+            opening = self._stream.open(account, caller.keys)
+            opened = await desk.exchanges.read(self._venue, opening, caller)
+            sent = True
+            return opened, await desk.sockets.open(opened.url, egress)
+        finally:
+            limiter.settle(grant, None, sent=sent)
+
+    # -- listening ---------------------------------------------------------------------------------
+
+    async def _listen(self, opened: Opened, socket: Socket, caller: Caller) -> Cause:
+        """Until it is lost. Raises KeyRefused."""
+        self._spoke_at = time.monotonic()
+        self._ended = asyncio.get_running_loop().create_future()
+        for text in opened.first:
+            await _say(socket, text)
+        if not opened.first:
+            self._ready()
+        tasks: set[asyncio.Future[Cause]] = {
+            asyncio.ensure_future(self._hear(opened.session, socket)),
+            asyncio.ensure_future(self._keep(opened, socket, caller)),
+            self._ended,
+        }
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            return next(iter(done)).result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _hear(self, session: Session, socket: Socket) -> Cause:
+        while True:
+            message = await socket.receive()
+            self._spoke_at = time.monotonic()
+            if message.type == WSMsgType.TEXT:
+                cause = await self._heard_text(session, socket, message.data)
+                if cause is not None:
+                    return cause
+            elif message.type == WSMsgType.PING:
+                if not await _sent(socket.pong(message.data)):
+                    return "disconnected"
+            elif message.type != WSMsgType.PONG:
+                return "disconnected"
+
+    async def _heard_text(self, session: Session, socket: Socket, text: str) -> Cause | None:
+        account_id = self.linked.account_id
+        try:
+            heard = understood(session, text)
+        except (Malformed, UnknownMarket) as error:
+            self._wanted = error.wanted if isinstance(error, UnknownMarket) else None
+            _log.warning("stream_not_understood", account=account_id, error=str(error))
+            return "unread"
+        if heard.events:
+            self._told(heard.events)
+        for one in heard.say:
+            if not await _say(socket, one):
+                return "disconnected"
+        if heard.word == "ready":
+            self._ready()
+        elif heard.word == "refused":
+            raise KeyRefused(heard.says)
+        elif heard.word == "expired":
+            self.trouble = heard.says
+            _log.info("stream_ends", account=account_id, says=heard.says)
+            return "expired"
+        return None
+
+    def _ready(self) -> None:
+        if self.state != "up":
+            self.state, self.trouble = "up", None
+            self._up_ms = self._told_ms = self._now_ms()
+            self._desk.recorder.back(self.linked.account_id, self._up_ms)
+
+    def _told(self, events: list[Found] | Any) -> None:
+        """What happened before the account's history begins is in its opening."""
+        known = [one for one in events if time_ms(one) >= self.linked.mark.since_ms]
+        for one in known:
+            if one.type == "order.filled.1":
+                body = one.body
+                key = (body["product"], body["instrument"], body["trade_id"], body["side"])
+                self._heard[key] = None
+                if len(self._heard) > REMEMBERED:
+                    del self._heard[next(iter(self._heard))]
+        self._told_ms = self._now_ms()
+        mark = self.linked.mark
+        self._desk.recorder.told(self.linked.account_id, mark.venue, self._told_ms, known)
+
+    async def _keep(self, opened: Opened, socket: Socket, caller: Caller) -> Cause:
+        bounds = self._desk.bounds
+        began = renewed = time.monotonic()
+        next_renewal = began + bounds.renew
+        lifetime = bounds.lifetime * (1 - 0.1 * self._desk.chance())
+        await asyncio.sleep(bounds.ready)
+        if self.state != "up":
+            return "silent"
+        while True:
+            asked = time.monotonic()
+            if not await _say(socket, self._stream.ping):
+                return "disconnected"
+            await asyncio.sleep(bounds.pong)
+            if self._spoke_at < asked:
+                return "silent"
+            now = time.monotonic()
+            if now - began > lifetime:
+                return "renewed"
+            if self._stream.renew is not None and now >= next_renewal:
+                try:
+                    await self._desk.exchanges.read(
+                        self._venue, _asked(self._stream.renew()), caller
+                    )
+                except Refused:
+                    return "expired"  # there is no such key
+                except Unavailable:
+                    if now - renewed > bounds.listen_key:
+                        return "expired"
+                    next_renewal = now + bounds.renew_again
+                else:
+                    renewed, next_renewal = now, now + bounds.renew
+            await asyncio.sleep(max(bounds.ping - bounds.pong, 0))
+
+    # -- the venue's clock -------------------------------------------------------------------------
+
+    def _now_ms(self) -> int:
+        return self._venue_less_monotonic_ms + _monotonic_ms()
+
+    def _spoke_ms(self) -> int:
+        return self._venue_less_monotonic_ms + int(self._spoke_at * 1000)
+
+
+def _asked(request: Request) -> Generator[Request, Any, None]:
+    yield request
+
+
+async def _say(socket: Socket, text: str) -> bool:
+    """False: the connection is gone. "": a websocket ping."""
+    return await _sent(socket.send_str(text) if text else socket.ping())
+
+
+async def _sent(sending: Any) -> bool:
+    try:
+        await sending
+    except (ConnectionError, OSError, RuntimeError):  # RuntimeError: it was closed meanwhile
+        return False
+    return True
+
+
+def _monotonic_ms() -> int:
+    return int(time.monotonic() * 1000)
