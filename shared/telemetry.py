@@ -65,6 +65,9 @@ METRICS: Mapping[str, Metric] = {
     "fleet_task_seconds": Metric("histogram", ("task",), "Scheduled runs.", _SECONDS),
     "fleet_sync_accounts_total": Metric("counter", ("outcome",), "Accounts asked, by outcome."),
     "fleet_sync_events_total": Metric("counter", ("venue",), "Events that the sync found."),
+    "fleet_streams_up": Metric("gauge", ("venue",), "User streams of this process that are up."),
+    "fleet_stream_events_total": Metric("counter", ("venue",), "Events that user streams told."),
+    "fleet_stream_gaps_total": Metric("counter", ("venue", "cause"), "Gaps of user streams."),
     "fleet_operator_jobs_total": Metric("counter", ("job", "outcome"), "RQ jobs by outcome."),
     "fleet_exchange_requests_total": Metric(
         "counter", ("venue", "outcome"), "Requests to exchanges by outcome."

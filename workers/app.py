@@ -45,6 +45,10 @@ def _make_reader(node: str, report: Callable[[Report], None]) -> Reader:
         from workers.laravel_build import build_worker  # noqa: PLC0415
 
         return build_worker(_settings, node, report)
+    if _role == "userstreams":
+        from workers.userstreams_build import build_userstreams  # noqa: PLC0415
+
+        return build_userstreams(_settings, report)
     from workers.build import build_reader  # noqa: PLC0415
 
     return build_reader(_settings, node, partial(tell, report))

@@ -29,6 +29,7 @@ from workers import (
     equity,
     equity_copy,
     identities,
+    observed_retention,
     reconcile,
     restatements,
     retention,
@@ -264,6 +265,14 @@ def equity_copy_status(settings: Settings, connection: Any) -> CopyStatus:
             return CopyStatus("on", equity_copy.waiting(connection, sink))
     except Unavailable as error:
         return CopyStatus("away", error=str(error))
+
+
+def thin_observed(settings: Settings) -> int:
+    """Scheduled: see workers/observed_retention.py."""
+    ends = time.monotonic() + observed_retention.RUN_SECONDS
+    with closing(connect(settings.mysql)) as connection:
+        now = datetime.now(UTC)
+        return observed_retention.thin_observed(connection, now, lambda: time.monotonic() > ends)
 
 
 def refresh_mirrors(settings: Settings) -> int:

@@ -13,6 +13,13 @@ from typing import NamedTuple
 from shared.endpoints import RedisSettings
 from shared.mysql.schema import SOURCES_COLUMNS, SOURCES_TABLE, VERSION_TABLE, quoted
 from shared.settings import Settings
+from workers.redis_grants import (
+    BROKER_REDIS,
+    CONNECT,
+    LARAVEL_REDIS,
+    STREAMS_REDIS,
+    RedisRights,
+)
 from workers.timescale_grants import timescale_lines
 
 PASSWORD = "CHANGE-ME"  # noqa: S105 - what the operator replaces
@@ -32,12 +39,6 @@ class RoleGrants(NamedTuple):
     laravel: tuple[str, ...]
     redis: tuple[tuple[str, str], ...]
     timescale: tuple[str, ...] = ()
-
-
-class _Redis(NamedTuple):
-    keys: tuple[str, ...] = ()  # with %R~, %W~ or ~; {p} is the Redis prefix, {b} the broker's
-    channels: tuple[str, ...] = ()
-    commands: str = ""
 
 
 # --- MySQL ---------------------------------------------------------------------------------------
@@ -124,6 +125,8 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         **_EVERYBODY,
         **_LEDGER,
         **_DERIVED,
+        "fleet_observed_positions": _FULL,  # retention
+        "fleet_observed_balances": _FULL,
         "fleet_settings": _WRITE,  # the last day closed
         "fleet_offsets": _READ,
         **_SYNC,
@@ -138,6 +141,18 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "fleet_account_state": _WRITE,
         "fleet_account_sources": _READ,
         "fleet_positions": _READ,
+        "fleet_outbox": _ADD,
+        "fleet_dispatches": _ADD,
+    },
+    "userstreams": {
+        **_EVERYBODY,
+        "fleet_sync_accounts": "SELECT, UPDATE",  # suspends, asks for a sync
+        "fleet_syncs": "SELECT, UPDATE",
+        "fleet_stream_gaps": _WRITE,
+        "fleet_account_state": _WRITE,
+        "fleet_account_sources": _READ,
+        "fleet_positions": _READ,  # what the sync found against what was told
+        "fleet_fills": _READ,
         "fleet_outbox": _ADD,
         "fleet_dispatches": _ADD,
     },
@@ -193,6 +208,7 @@ _SOURCES = f"SELECT ({', '.join(SOURCES_COLUMNS)})"
 LARAVEL_TABLES: Mapping[str, Mapping[str, str]] = {
     "jobs": {SOURCES_TABLE: _SOURCES},
     "sync": {SOURCES_TABLE: _SOURCES},
+    "userstreams": {SOURCES_TABLE: _SOURCES},
     "rq": {SOURCES_TABLE: _SOURCES},
     "cli": {SOURCES_TABLE: "SELECT (id, user_id, venue, product, settings, active)"},
     "laravel": {
@@ -205,104 +221,6 @@ LARAVEL_TABLES: Mapping[str, Mapping[str, str]] = {
 }
 # MySQL has no grants for tables by pattern: in Laravel's own schema these reach its tables, too.
 _MIGRATE = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP, CREATE VIEW, SHOW VIEW"
-
-# --- Redis ---------------------------------------------------------------------------------------
-
-_CONNECT = "+hello +auth +ping +select +client|setname +client|setinfo +info"
-_LEASE = "+get +set +del +pexpire +eval +evalsha +script|load +zadd +zrem +zremrangebyscore +zrange"
-_LOOK = "+xinfo|stream +xrange +xrevrange +xlen +exists +time +scan +memory|usage"
-
-# What kombu, Celery's workers and remote control send; all of it under the broker's prefix.
-_CELERY = (
-    "+multi +exec +discard +watch +unwatch +eval +evalsha +script|load +script|exists +time"
-    " +lpush +rpush +rpop +brpop +llen +sadd +srem +smembers"
-    " +exists +get +set +del +pexpire +expire"
-    " +hset +hget +hdel +hlen +zadd +zrem +zrange +zrangebyscore +zrevrangebyscore"
-    " +publish +subscribe +psubscribe +unsubscribe +punsubscribe"
-)
-# PSUBSCRIBE must name a pattern of the list letter by letter, so those of Celery stand here.
-_CELERY_CHANNELS = (
-    "{b}/{db}.*",
-    "{b}/{db}.celeryev/worker.*",
-    "{b}/{db}.celeryev/*",
-    "{b}/{db}.celery.pidbox",
-)
-_LIMITS = "+hmget +pttl +lindex +lrange +ltrim"
-_RQ = (
-    " +hgetall +hmget +hincrby +hincrbyfloat +hexists +zscore +zcard +zremrangebyscore +lrem +lpop"
-    " +lrange +lpos +lmove +blmove +blpop +scard +sismember +persist +rename +ttl +xadd +xlen"
-    " +xrevrange +xtrim +client|list +client|info"
-)
-
-_BROKER = _Redis(("~{b}*",), _CELERY_CHANNELS, _CELERY)
-
-STREAMS_REDIS: Mapping[str, _Redis] = {
-    "streams": _Redis(
-        ("~{p}streams:*", "~{p}fleet:members:*", "~{p}fleet:partitions", "~{p}fleet:generation"),
-        commands=f"{_LOOK} {_LEASE} +xread",
-    ),
-    "relay": _Redis(
-        ("~{p}streams:*", "~{p}fleet:partitions", "~{p}fleet:generation"),
-        commands=f"{_LOOK} +get +set +xadd",
-    ),
-    "jobs": _Redis(
-        ("~{p}streams:*", "%R~{p}fleet:partitions"),
-        commands=f"{_LOOK} +get +xtrim +xgroup|create +xgroup|setid +xinfo|groups",
-    ),
-    "rq": _Redis(
-        ("~{p}streams:*", "~{p}fleet:partitions", "~{p}fleet:generation"),
-        commands=f"{_LOOK} +get +set +del",
-    ),
-    "metrics": _Redis(
-        ("%R~{p}streams:*", "%R~{p}fleet:*"),
-        commands=f"{_LOOK} +get +zrange +xinfo|groups",
-    ),
-    "cli": _Redis(
-        ("~{p}streams:*", "~{p}fleet:partitions", "~{p}fleet:generation", "%R~{p}fleet:members:*"),
-        commands=f"{_LOOK} +get +set +zrange +xinfo|groups +config|get",
-    ),
-}
-BROKER_REDIS: Mapping[str, _Redis] = {
-    "streams": _BROKER,
-    "relay": _Redis(("~{b}*",), _CELERY_CHANNELS, "+publish +lpush +rpush +smembers +sadd"),
-    "jobs": _BROKER,
-    "sync": _Redis(("~{b}*",), _CELERY_CHANNELS, f"{_CELERY} {_LIMITS}"),
-    "laravel": _BROKER,
-    "beat": _Redis(
-        ("~{b}*",), _CELERY_CHANNELS, f"{_CELERY} +pttl +hsetnx +hmget +hgetall +zscore +sismember"
-    ),
-    "flower": _BROKER,
-    "rq": _Redis(("~{b}*",), (*_CELERY_CHANNELS, "{b}*"), _CELERY + _RQ),
-    "metrics": _Redis(
-        ("%R~{b}*",),
-        commands="+llen +get +exists +hlen +hgetall +hget +zcard +zrange +smembers +scard +lrange",
-    ),
-    "cli": _Redis(("~{b}*",), (*_CELERY_CHANNELS, "{b}*"), _CELERY + _RQ),
-}
-LARAVEL_REDIS: Mapping[str, _Redis] = {
-    "laravel": _Redis(
-        (
-            "~{p}queues:*", "~{p}fleet:quarantine:*", "~{p}fleet:held:*", "~{h}*",
-            "~{p}*illuminate:*", "~{p}*job-exceptions:*", "~{p}*laravel_unique_job:*",
-        ),
-        commands="+eval +evalsha +script|load +time +lindex +lpush +rpush +lpop +blpop +lrange"
-        " +lrem +zadd +zrem +zscore +zrangebyscore +zrevrangebyscore +hset +hget +hmget +expire"
-        " +expireat +del +get +mget +set +incr +sadd +sismember",
-    ),
-    "relay": _Redis(
-        ("~{p}queues:*", "~{p}fleet:dispatched:*", "~{h}*"),
-        commands="+eval +evalsha +script|load +time +rpush +llen +zadd +hset +expireat +set"
-        " +sismember",
-    ),
-    "cli": _Redis(
-        ("~{p}queues:*", "%R~{p}fleet:quarantine:*"),
-        commands="+llen +zcard +rpush +multi +exec",
-    ),
-    "metrics": _Redis(
-        ("%R~{p}queues:*", "%R~{p}fleet:quarantine:*"), commands="+llen +zcard"
-    ),
-}
-
 
 def grants(
     settings: Settings, user_of: Callable[[str], str] = lambda role: f"fleet_{role}"
@@ -365,7 +283,7 @@ def _account(user: str) -> str:
 
 def _acl_lines(settings: Settings, role: str, user: str) -> tuple[tuple[str, str], ...]:
     """One ACL SETUSER per server: rules for streams, broker and queues on one server are joined."""
-    wanted: dict[str, list[tuple[_Redis, RedisSettings]]] = {}
+    wanted: dict[str, list[tuple[RedisRights, RedisSettings]]] = {}
     for table, where in (
         (STREAMS_REDIS, settings.streams_redis),
         (BROKER_REDIS, settings.broker),
@@ -378,10 +296,10 @@ def _acl_lines(settings: Settings, role: str, user: str) -> tuple[tuple[str, str
     )
 
 
-def _acl_line(settings: Settings, user: str, rules: list[tuple[_Redis, RedisSettings]]) -> str:
+def _acl_line(settings: Settings, user: str, rules: list[tuple[RedisRights, RedisSettings]]) -> str:
     keys: dict[str, None] = {}
     channels: dict[str, None] = {}
-    commands: dict[str, None] = dict.fromkeys(_CONNECT.split())
+    commands: dict[str, None] = dict.fromkeys(CONNECT.split())
     for rule, where in rules:
         names = {
             "{p}": _literal(settings.prefix),

@@ -62,6 +62,13 @@ ROLES: Mapping[str, Role] = {
         " -n sync-${FLEET_SLOT:-1}@%h",
         ("broker", "redis", "mysql"), "http", 90, "threads",
     ),
+    "userstreams": Role(
+        # threads: the streams live on one event loop in a thread of ours. More nodes (FLEET_SLOT)
+        # share the accounts.
+        "celery -q -A workers.app worker -P threads -c 1 -E -Q fleet.control"
+        " -n userstreams-${FLEET_SLOT:-1}@%h",
+        ("broker", "redis", "mysql"), "http", 30, "threads",
+    ),
     "beat": Role("celery -q -A workers.app beat", ("broker",), "http", 15),
     "flower": Role(
         "celery -q -A workers.app flower --read_only --address=127.0.0.1"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ from celery import current_app
 from shared.exchanges.client import Exchanges
 from shared.exchanges.limits import Limits, limits_client
 from shared.exchanges.table import VENUES
+from shared.exchanges.venue import Product, Venue
 from shared.mysql.connection import connect
 from shared.settings import Settings
 from workers.dispatches import dispatch
@@ -23,6 +24,7 @@ from workers.sync import batch, planner, store
 from workers.sync.account import Desk
 from workers.sync.credentials import Credentials
 from workers.sync.loop import Loop
+from workers.userstreams import store as userstreams
 
 TASK = "fleet.sync"
 QUEUE = "fleet.sync"
@@ -38,7 +40,9 @@ def sync_accounts(settings: Settings, account_ids: Sequence[int]) -> Counter[str
     return batch.run_batch(tools, account_ids)
 
 
-def tools_of(settings: Settings) -> batch.Tools:
+def tools_of(
+    settings: Settings, venues: Mapping[tuple[str, Product], Venue] = VENUES
+) -> batch.Tools:
     """Starts the event loop that the connections to venues live on."""
     loop = Loop("fleet-exchanges")
     return batch.Tools(
@@ -47,12 +51,12 @@ def tools_of(settings: Settings) -> batch.Tools:
         prefix=settings.broker_prefix,
         desk=Desk(
             exchanges=loop.wait(_exchanges(settings), 10.0),
-            venues=VENUES,
+            venues=venues,
             open_keys=Credentials(settings).open,
             allow_withdraw=settings.allow_withdraw_keys,
         ),
         loop=loop,
-        tell_suspended=partial(_tell_suspended, settings),
+        tell_suspended=partial(tell_suspended, settings),
     )
 
 
@@ -62,7 +66,8 @@ async def _exchanges(settings: Settings) -> Exchanges:
     return Exchanges(limits, settings.egress, url=settings.exchange_url)
 
 
-def _tell_suspended(settings: Settings, connection: Any, account_id: int, reason: str) -> None:
+def tell_suspended(settings: Settings, connection: Any, account_id: int, reason: str) -> None:
+    """Laravel, in the transaction that suspends."""
     dispatch(connection, settings, AccountSuspended(account_id=account_id, reason=reason[:512]))
 
 
@@ -83,9 +88,9 @@ def note_accounts(settings: Settings) -> int:
 
 
 def confirm_syncs(settings: Settings) -> int:
-    """Scheduled: see workers/sync/store.py."""
+    """Scheduled: see workers/sync/store.py and workers/userstreams/store.py."""
     with closing(connect(settings.mysql)) as connection:
-        return store.confirm(connection)
+        return store.confirm(connection) + userstreams.close_gaps(connection)
 
 
 def _send(account_ids: Sequence[int]) -> None:

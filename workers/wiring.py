@@ -27,7 +27,7 @@ from workers.scheduled.table import SCHEDULED, Scheduled
 LOOP_SECONDS = 60.0
 _TICK_SECONDS = 5.0
 HIDDEN = "(hidden)"
-READERS = frozenset({"streams", "laravel"})
+READERS = frozenset({"streams", "laravel", "userstreams"})
 """Roles whose node runs a reader of ours beside Celery's own loop."""
 
 _AWAY = (Unavailable, OSError, redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)

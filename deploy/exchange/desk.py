@@ -229,14 +229,18 @@ class Desk:
     # -- the truth ---------------------------------------------------------------------------------
 
     def truth(self, venue: str, api_key: str) -> dict[str, Any]:
-        """What is booked: wallets {pocket: {asset}}, positions, fills; exact, hidden ones too."""
+        """What is booked: wallets {pocket: {asset}}, positions, fills; exact, hidden ones too.
+
+        entries: how many; last_ms: the newest movement.
+        """
         account = self.account(venue, api_key)
         wallets: dict[str, dict[str, str]] = {}
         for (pocket, asset), amount in account.live.wallets.items():
             wallets.setdefault(pocket, {})[asset] = plain(amount)
         positions = [
             {
-                "product": product, "symbol": symbol, "side": side, "qty": plain(held.qty),
+                "product": product, "symbol": symbol, "side": side,
+                "settle": held.market.settle, "qty": plain(held.qty),
                 "entry": plain(held.entry), "realized": plain(held.realized),
                 "fees": plain(held.fees), "funding": plain(held.funding),
             }
@@ -247,6 +251,7 @@ class Desk:
             "positions": positions,
             "fills": [_true_fill(fill) for fill in account.fills],
             "entries": len(account.entries),
+            "last_ms": max((entry.at_ms for entry in account.entries), default=0),
         }
 
     def statistics(self) -> dict[str, Any]:
@@ -271,7 +276,8 @@ class Desk:
 
 def _true_fill(fill: Fill) -> dict[str, Any]:
     return {
-        "product": fill.market.product, "symbol": fill.market.symbol, "trade_id": fill.trade_id,
+        "product": fill.market.product, "symbol": fill.market.symbol, "base": fill.market.base,
+        "quote": fill.market.quote, "settle": fill.market.settle, "trade_id": fill.trade_id,
         "side": fill.side, "qty": plain(fill.qty), "price": plain(fill.price),
         "position_side": fill.position_side, "realized": plain(fill.realized),
         "fee": None if fill.fee is None else plain(fill.fee), "fee_asset": fill.fee_asset,

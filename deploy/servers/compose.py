@@ -13,8 +13,8 @@ from pathlib import Path
 
 from flavours import DOCKER
 from instances import (
-    EXCHANGE,
     CHECKOUT,
+    EXCHANGE,
     SECRET_BYTES,
     SERVER_NAMES,
     application_settings,

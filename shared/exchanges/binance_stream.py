@@ -56,8 +56,7 @@ def open_futures(account: Account, keys: Keys) -> Generator[Request, Any, Opened
     """The key that the account has already is answered again, and good for an hour from now."""
     del keys  # they sign the request
     answer = yield Request("fapiPrivate", "POST", "listenKey", {}, 1)
-    key = answer["listenKey"]
-    return Opened(FUTURES_URL + key, Futures(account), listen_key=key)
+    return Opened(FUTURES_URL + answer["listenKey"], Futures(account))
 
 
 def renew_futures() -> Request:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import aiohttp
 from yarl import URL
@@ -29,6 +30,8 @@ from shared.exchanges.public import ClockReading, read_clock, read_markets
 from shared.exchanges.signing import Signed, Signer, said_in
 from shared.exchanges.venue import Product, Request, Venue
 from shared.exchanges.verdicts import verdict
+
+T = TypeVar("T")
 
 PAUSES = (0.25, 1.0)
 """Seconds before a second and a third try of what failed on the way."""
@@ -124,11 +127,19 @@ class Connection:
         grant = await self._limiter.reserve(MARKETS_WEIGHT, "fresh", 0, "", 60_000)
         used = None
         try:
-            found = await asyncio.to_thread(read_markets, self._venue, self._address, self._url)
+            found = await self._public(read_markets)
             used = found.used
         finally:
             self._limiter.settle(grant, used)
         return found.markets
+
+    async def _public(self, read: Callable[[Venue, str | None, str | None], T]) -> T:
+        """In a thread. A refusal is for every process, as any other."""
+        try:
+            return await asyncio.to_thread(read, self._venue, self._address, self._url)
+        except Throttled as error:
+            await self._pause(error)
+            raise
 
     # -- one request -------------------------------------------------------------------------------
 
@@ -185,10 +196,12 @@ class Connection:
         said = said_in(value, signed, caller.keys)
         error = verdict(self._venue, answer, found, said, self._venue_ms())
         if isinstance(error, Throttled):
-            account_id = None if error.everybody else caller.account_id
-            with suppress(Unavailable):  # without Redis nobody asks anyway
-                await self._limiter.pause(error.retry_after_ms, account_id)
+            await self._pause(error, None if error.everybody else caller.account_id)
         raise error
+
+    async def _pause(self, error: Throttled, account_id: int | None = None) -> None:
+        with suppress(Unavailable):  # without Redis nobody asks anyway
+            await self._limiter.pause(error.retry_after_ms, account_id)
 
     def _counted(self, answer: Answer) -> int | None:
         text = answer.headers.get(self._header, "") if self._header else ""
@@ -221,9 +234,7 @@ class Connection:
                 return
             grant = await self._limiter.reserve(CLOCK_WEIGHT, "fresh", 0, "", 60_000)
             try:
-                self._clock = await asyncio.to_thread(
-                    read_clock, self._venue, self._address, self._url
-                )
+                self._clock = await self._public(read_clock)
             finally:
                 self._limiter.settle(grant, None)
             await self._limiter.set_clock(self._venue_ms, self._clock.doubt_ms)

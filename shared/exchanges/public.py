@@ -13,11 +13,14 @@ from typing import Any, NamedTuple
 import ccxt
 from requests.adapters import HTTPAdapter
 
+from shared.errors import FleetError
 from shared.exchanges.addresses import redirected
+from shared.exchanges.answers import Answer
 from shared.exchanges.errors import VenueAway
 from shared.exchanges.markets import Markets, markets_of
-from shared.exchanges.signing import new_exchange
+from shared.exchanges.signing import WORDS, new_exchange
 from shared.exchanges.venue import Venue
+from shared.exchanges.verdicts import TOO_MUCH, Said, verdict
 
 READINGS = 3
 """Of the clock; the quickest counts. The first one also opens the connection."""
@@ -50,7 +53,7 @@ class _Bound(HTTPAdapter):
 
 
 def read_clock(venue: Venue, address: str | None, url: str | None) -> ClockReading:
-    """The venue's clock. Raises VenueAway."""
+    """The venue's clock. Raises VenueAway, and Throttled where too much was asked."""
     with _exchange(venue, address, url) as exchange:
         found = []
         for _ in range(READINGS):
@@ -63,7 +66,7 @@ def read_clock(venue: Venue, address: str | None, url: str | None) -> ClockReadi
 
 
 def read_markets(venue: Venue, address: str | None, url: str | None) -> MarketsReading:
-    """Every instrument that trades. Raises VenueAway."""
+    """Every instrument that trades. Raises as `read_clock`."""
     with _exchange(venue, address, url) as exchange:
         parsed = exchange.load_markets()
         headers = exchange.last_response_headers or {}
@@ -83,6 +86,9 @@ def _exchange(venue: Venue, address: str | None, url: str | None) -> Iterator[An
     if isinstance(kinds, dict):
         other = {"option", "spot", "linear", "inverse"} - set(venue.products)
         kinds["types"] = [one for one in kinds["types"] if one not in other]
+    answers: list[Answer] = []
+    exchange.session.hooks["response"].append(lambda answer, **_: answers.append(
+        Answer(answer.status_code, answer.headers, answer.content)))  # fmt: skip
     failed = ""
     try:
         yield exchange
@@ -91,4 +97,12 @@ def _exchange(venue: Venue, address: str | None, url: str | None) -> Iterator[An
     finally:
         exchange.session.close()
     if failed:
-        raise VenueAway(f"{venue.name} does not tell its clock or instruments ({failed})")
+        raise _failed(venue, failed, answers[-1] if answers else None)
+
+
+def _failed(venue: Venue, name: str, answer: Answer | None) -> FleetError:
+    """Of a refusal ccxt keeps neither the status nor for how long."""
+    if answer is None or answer.status not in TOO_MUCH:
+        return VenueAway(f"{venue.name} does not tell its clock or instruments ({name})")
+    words = answer.body.decode(errors="replace")[:WORDS]
+    return verdict(venue, answer, None, Said("", words), int(time.time() * 1000))

@@ -53,19 +53,15 @@ class Session(Protocol):
 class Opened:
     """How to connect now. first: texts to say; without any the stream is ready when it is open.
 
-    listen_key: what `renew` renews. Of these the repr shows nothing: they hold keys or stand for
-    them.
+    The repr shows nothing: url and first hold keys, or what stands for one.
     """
 
-    __slots__ = ("first", "listen_key", "session", "url")
+    __slots__ = ("first", "session", "url")
 
-    def __init__(
-        self, url: str, session: Session, first: Sequence[str] = (), listen_key: str = ""
-    ) -> None:
+    def __init__(self, url: str, session: Session, first: Sequence[str] = ()) -> None:
         self.url = url
         self.session = session
         self.first = first
-        self.listen_key = listen_key
 
     def __repr__(self) -> str:
         return "Opened(***)"
@@ -76,7 +72,7 @@ class UserStream(NamedTuple):
 
     open: at the venue's time `account.now_ms`. connects: the venue's bound of new connections per
     address. ping: text that asks for a sign of life; "": a websocket ping. renew: keeps the listen
-    key alive, where there is one.
+    key of the account alive, where there is one.
     """
 
     open: Callable[[Account, Keys], Generator[Request, Any, Opened]]

@@ -34,6 +34,9 @@ SHORTEST_MS, LONGEST_MS = 1_000, 3 * 86_400_000
 """A header may be wrong. Three days are Binance's longest ban."""
 
 _OK, _FORBIDDEN, _TEAPOT, _TOO_MANY, _SERVER = 200, 403, 418, 429, 500
+TOO_MUCH = (_FORBIDDEN, _TEAPOT, _TOO_MANY)
+"""Statuses that shut out an address, whatever else the answer says."""
+
 _UNTIL = re.compile(r"until (\d{13})")
 
 

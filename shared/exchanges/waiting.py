@@ -46,7 +46,7 @@ class Waiting(Generic[T]):
 
     def add(self, want: Want[T], now_ms: float) -> int | None:
         """Ms it would have to wait, when that is longer than it will; else None, and it waits."""
-        if not self._may_ask(want.rank, now_ms) and self._closed_until > want.gives_up_ms:
+        if self._opens_ms(want.rank) > want.gives_up_ms:
             return int(self._closed_until - now_ms)
         heapq.heappush(self._ready, want)
         return None
@@ -103,10 +103,9 @@ class Waiting(Generic[T]):
 
     def next_ms(self) -> float | None:
         """When `take` will find something; 0 means now, None nobody waits."""
-        moments = [self._later[0][0]] if self._later else []
+        moments = [max(at, self._opens_ms(want.rank)) for at, want in self._later]
         if self._ready:
-            closed = self._ready[0].rank > self._open_to
-            moments.append(self._closed_until if closed else 0.0)
+            moments.append(self._opens_ms(self._ready[0].rank))
         return min(moments, default=None)
 
     def drop_all(self) -> list[Want[T]]:
@@ -114,18 +113,24 @@ class Waiting(Generic[T]):
         self._ready, self._later = [], []
         return found
 
+    def _opens_ms(self, rank: int) -> float:
+        return 0.0 if rank <= self._open_to else self._closed_until
+
     def _may_ask(self, rank: int, now_ms: float) -> bool:
-        return rank <= self._open_to or now_ms >= self._closed_until
+        return now_ms >= self._opens_ms(rank)
 
     def _impatient(self, now_ms: float) -> list[tuple[Want[T], int]]:
         """Who would not be asked for before giving up."""
         wait = int(self._closed_until - now_ms)
         gone = [
             want
-            for want in self._ready
-            if want.rank > self._open_to and want.gives_up_ms < self._closed_until
+            for want in (*self._ready, *(want for _, want in self._later))
+            if want.gives_up_ms < self._opens_ms(want.rank)
         ]
         if gone:
-            self._ready = [want for want in self._ready if want not in gone]
+            numbers = {want.number for want in gone}
+            self._ready = [want for want in self._ready if want.number not in numbers]
+            self._later = [row for row in self._later if row[1].number not in numbers]
             heapq.heapify(self._ready)
+            heapq.heapify(self._later)
         return [(want, wait) for want in gone]

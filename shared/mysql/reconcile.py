@@ -17,6 +17,7 @@ from shared.mysql.reconcile_positions import (
     compare_positions,
     read_books,
 )
+from shared.mysql.reconcile_spot import compare_spot
 from shared.mysql.reconcile_wallets import compare_wallets
 
 
@@ -27,6 +28,8 @@ def reconcile(rows: Rows, account_id: int) -> list[int]:
     differences = [one.difference for one in compared]
     differences += compare_modes(rows, books)
     differences += compare_wallets(rows, books, compared)
+    told = {one.identity for one in differences}
+    differences += [one for one in compare_spot(rows, books) if one.identity not in told]
     opened = settle_breaks(rows, account_id, KINDS, differences)
     rows.run(SQL["reconciled"], (account_id,))
     return opened

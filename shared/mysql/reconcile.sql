@@ -100,3 +100,23 @@ SELECT at_ms, asset, product, amount
 FROM fleet_cash_entries FORCE INDEX (fleet_cash_entries_at)
 WHERE account_id = %s AND at_ms > %s AND at_ms <= %s
 ORDER BY at_ms;
+
+
+-- name: reported_span
+SELECT MIN(watermark_ms), MAX(watermark_ms) FROM fleet_observed_balances WHERE account_id = %s;
+
+-- name: spot_rows
+-- What the venue's own rows of spot trades moved.
+SELECT instrument, asset, SUM(amount)
+FROM fleet_cash_entries FORCE INDEX (fleet_cash_entries_at)
+WHERE account_id = %s AND at_ms > %s AND at_ms <= %s
+  AND kind = 'realized' AND product = 'spot' AND instrument <> ''
+GROUP BY instrument, asset;
+
+-- name: spot_fills
+-- What fills of one instrument moved of its base asset, and how many there are.
+SELECT base_asset, SUM(IF(side = 'buy', qty, -qty)), COUNT(*)
+FROM fleet_fills FORCE INDEX (fleet_fills_fold)
+WHERE account_id = %s AND product = %s AND instrument = %s AND position_side = %s
+  AND executed_at_ms > %s AND executed_at_ms <= %s
+GROUP BY base_asset;

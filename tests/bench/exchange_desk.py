@@ -14,6 +14,15 @@ from pydantic import SecretStr
 from shared.laravel.encrypter import Encrypter
 from tests.bench.place import Place
 
+_TABLE = """
+CREATE TABLE IF NOT EXISTS bench_accounts (
+  id BIGINT UNSIGNED NOT NULL PRIMARY KEY, venue VARCHAR(32) NOT NULL,
+  api_key TEXT NOT NULL, api_secret TEXT NOT NULL)"""
+_VIEW = """
+CREATE OR REPLACE SQL SECURITY INVOKER VIEW fleet_account_sources AS
+SELECT id, id AS user_id, venue, 'linear' AS product, api_key, api_secret, NULL AS passphrase,
+  NULL AS settings, 1 AS active
+FROM bench_accounts"""
 _LISTENING = re.compile(r"listening on (\S+)")
 
 
@@ -62,21 +71,18 @@ def key_of(account: int) -> dict[str, str]:
 
 
 def link_accounts(place: Place, accounts: Sequence[int], venue: str = "binance") -> None:
-    """As Laravel's `encrypted` cast stores them."""
-    key = place.settings.app_key or SecretStr(place.servers["APP_KEY"])
-    encrypter = Encrypter(key)
+    """As Laravel's `encrypted` cast stores them, in a table of the benchmark's own."""
+    encrypter = Encrypter(SecretStr(place.servers["APP_KEY"]))
     rows = [
-        (account, account, venue, "linear",
-         encrypter.encrypt_string(key_of(account)["api_key"]),
-         encrypter.encrypt_string(key_of(account)["secret"]))
+        (account, venue, *map(encrypter.encrypt_string, key_of(account).values()))
         for account in accounts
-    ]  # fmt: skip
+    ]
     with closing(place.mysql()) as connection:
         cursor = connection.cursor()
+        cursor.execute(_TABLE)
+        cursor.execute(_VIEW)
         cursor.executemany(
-            "INSERT INTO exchange_accounts"
-            " (id, user_id, venue, product, api_key, api_secret, active)"
-            " VALUES (%s, %s, %s, %s, %s, %s, 1)",
+            "INSERT INTO bench_accounts (id, venue, api_key, api_secret) VALUES (%s, %s, %s, %s)",
             rows,
         )
         connection.commit()

@@ -75,8 +75,6 @@ def test_the_same_rows_told_again_change_nothing(sync: Sync, desk: Desk) -> None
 
 
 def test_a_fill_that_is_missing_in_the_books_is_seen(sync: Sync, desk: Desk) -> None:
-    if sync.product == "spot" and sync.venue != "binance":
-        pytest.skip("the venue's own rows explain its wallet, and it reports no spot position")
     record(desk.books, sync.run())
     storm(sync, 7)
     told = sync.run()

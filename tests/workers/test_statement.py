@@ -336,7 +336,7 @@ def test_warnings_say_what_the_figures_lack(three_days: LedgerDesk, fleet: Fleet
 
 
 def test_funding_that_names_no_side_is_warned_of(three_days: LedgerDesk, fleet: Fleet) -> None:
-    hedged = {"instrument": "SOLUSDT", "executed_at_ms": at(0, 1)}
+    hedged: dict[str, Any] = {"instrument": "SOLUSDT", "executed_at_ms": at(0, 1)}
     for side in ("long", "short"):
         three_days.fills(on(0, side, position_side=side, side="buy", **hedged))
     three_days.cash(

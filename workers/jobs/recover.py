@@ -1,9 +1,9 @@
 """Operator job: after a restore of MySQL or a loss of Redis, bring everything in once more.
 
-Every stream is read again from its first entry, every outbox row is sent again, and every account is
-asked at its exchange, whose cursors stand where the restored database has them. Identity makes each
-double harmless, so this may be run at any time, twice, and while traffic flows. Once all of it is in
-the books they are compared with the exchanges' reports: half recovered, they would differ.
+Every stream is read again from its first entry, every outbox row is sent again, and every account
+is asked at its exchange: its cursors stand where the restored database has them. Identity makes
+each double harmless, so this may be run at any time, twice, and while traffic flows. Once all of it
+is in the books they are compared with the exchanges' reports: half recovered, they would differ.
 """
 
 from __future__ import annotations

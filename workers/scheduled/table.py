@@ -27,6 +27,7 @@ from workers.scheduled import (
     reconcile,
     refresh_mirrors,
     snapshot_equity,
+    thin_observed,
     trim_streams,
 )
 
@@ -56,6 +57,7 @@ SCHEDULED: Mapping[str, Scheduled] = {
     "fleet.reconcile": Scheduled(reconcile.run, timedelta(minutes=5)),
     "fleet.snapshot_equity": Scheduled(snapshot_equity.run, timedelta(minutes=5)),
     "fleet.copy_equity": Scheduled(copy_equity.run, timedelta(minutes=5)),
+    "fleet.thin_observed": Scheduled(thin_observed.run, timedelta(hours=1)),
     "fleet.note_accounts": Scheduled(note_accounts.run, timedelta(seconds=10)),
     "fleet.plan_syncs": Scheduled(
         plan_syncs.run, timedelta(seconds=1), "fleet.sync", timedelta(seconds=20)

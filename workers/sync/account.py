@@ -11,7 +11,7 @@ from shared.errors import Unavailable
 from shared.exchanges.client import Caller, Exchanges
 from shared.exchanges.errors import KeyRefused, Refused
 from shared.exchanges.keys import Keys
-from shared.exchanges.venue import Account, Kind, Permissions, Venue
+from shared.exchanges.venue import Account, Kind, Permissions, Product, Venue
 from workers.sync.credentials import CredentialsError
 from workers.sync.run import NOTHING, Asked, ask, ended_by
 from workers.sync.settle import WITHDRAWS, Run
@@ -28,7 +28,7 @@ class Desk(NamedTuple):
     """What every account's run shares. exchanges: belongs to the event loop."""
 
     exchanges: Exchanges
-    venues: Mapping[tuple[str, str], Venue]
+    venues: Mapping[tuple[str, Product], Venue]
     open_keys: OpenKeys
     allow_withdraw: bool
 
@@ -69,6 +69,9 @@ async def run_account(desk: Desk, now: datetime, loaded: Loaded) -> Run:
         moved_ms=loaded.moved_ms,
     )
     answered = await ask(asked, lambda reading: desk.exchanges.read(venue, reading, caller))
+    if answered.unknown_market is not None:
+        # Listed since the markets were read; the next run knows it.
+        await desk.exchanges.markets(venue, loaded.egress, answered.unknown_market)
     return ended(answered=answered, permissions=permissions)._replace(now_ms=now_ms)
 
 

@@ -13,15 +13,16 @@ import asyncio
 import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from redis import Redis
 
 from shared import telemetry
+from shared.errors import Unavailable
 from shared.mysql.connection import transaction
-from workers.sync import store
+from workers.sync import planner, store
 from workers.sync.account import Desk, run_account
 from workers.sync.loop import Loop
 from workers.sync.settle import Run, settle
@@ -32,6 +33,7 @@ BATCH_SECONDS = 150.0
 """Then the batch is given up: its leases must not end under it."""
 
 CLOSE_SECONDS = 10.0
+WRITES = 3  # of a batch: after a deadlock the same rows go in again
 
 _RELEASE = """
 for _, key in ipairs(KEYS) do
@@ -71,6 +73,11 @@ def run_batch(tools: Tools, account_ids: Sequence[int]) -> Counter[str]:
     try:
         if held:
             counts += _run_held(tools, held)
+    except BaseException:
+        # Nothing was written, so nobody has to wait until the claims end.
+        with suppress(Unavailable), closing(tools.connect_mysql()) as connection:
+            planner.give_back(connection, held)
+        raise
     finally:
         _release(tools, owner, held)
     for outcome, number in counts.items():
@@ -84,18 +91,31 @@ def _run_held(tools: Tools, account_ids: Sequence[int]) -> Counter[str]:
         if not loaded:
             return Counter(gone=len(account_ids))
         runs: list[Run] = tools.loop.wait(_ask_all(tools.desk, now, loaded), BATCH_SECONDS)
-        with transaction(connection):
-            saved = [settle(now, run, _linked_before(connection, run)) for run in runs]
-            written = store.write(connection, now, saved)
-            for one in written:
-                if one.suspended is not None:
-                    tools.tell_suspended(connection, one.loaded.account_id, one.suspended)
+        written = _write(tools, connection, now, runs)
     for one in written:
         _report(one)
     counts = Counter(outcome_of(one) for one in written)
     counts["gone"] = len(account_ids) - len(loaded)
-    counts["fenced"] = len(saved) - len(written)
+    counts["fenced"] = len(runs) - len(written)
     return counts
+
+
+def _write(tools: Tools, connection: Any, now: datetime, runs: Sequence[Run]) -> list[Saved]:
+    """What the venues told is worth another try where a lock was not free."""
+    for left in reversed(range(WRITES)):
+        try:
+            with transaction(connection):
+                saved = [settle(now, run, _linked_before(connection, run)) for run in runs]
+                written = store.write(connection, now, saved)
+                for one in written:
+                    if one.suspended is not None:
+                        tools.tell_suspended(connection, one.loaded.account_id, one.suspended)
+        except Unavailable:
+            if not left:
+                raise
+        else:
+            return written
+    raise AssertionError("unreachable")
 
 
 async def _ask_all(desk: Desk, now: datetime, loaded: Sequence[Loaded]) -> list[Run]:

@@ -48,7 +48,7 @@ def plan(connection: Any, venues: Iterable[str], egresses: Iterable[str], send: 
                 for some in _pieces(accounts):
                     send(some)
             except BaseException:
-                _give_back(connection, accounts)
+                give_back(connection, accounts)
                 raise
     return planned
 
@@ -58,9 +58,10 @@ def _pieces(accounts: Sequence[int]) -> Iterator[Sequence[int]]:
         yield accounts[first : first + ACCOUNTS_PER_TASK]
 
 
-def _give_back(connection: Any, accounts: Sequence[int]) -> None:
+def give_back(connection: Any, accounts: Sequence[int]) -> None:
+    """Nobody has them in hand: due again at once. Commits."""
     with transaction(connection) as cursor:
-        cursor.execute(SQL["give_back"], (accounts,))
+        cursor.execute(SQL["give_back"], (_named(accounts),))
 
 
 def claim(connection: Any, venue: str, egress: str) -> list[int]:
@@ -71,10 +72,19 @@ def claim(connection: Any, venue: str, egress: str) -> list[int]:
         if outstanding >= OUTSTANDING:
             return []
         cursor.execute(SQL["due"], (venue, egress, OUTSTANDING - outstanding))
-        accounts = [account_id for (account_id,) in cursor.fetchall()]
-        if accounts:
-            cursor.execute(SQL["claim"], (CLAIM_SECONDS, accounts))
-    return accounts
+        waiting = [account_id for (account_id,) in cursor.fetchall()]
+        if not waiting:
+            return []
+        cursor.execute(SQL["free"], (waiting,))
+        free = {account_id for (account_id,) in cursor.fetchall()}
+        if free:
+            cursor.execute(SQL["claim"], (CLAIM_SECONDS, _named(free)))
+    return [account_id for account_id in waiting if account_id in free]
+
+
+def _named(accounts: Collection[int]) -> list[int]:
+    """For an UPDATE ... IN: MariaDB locks the whole table where the list holds one key alone."""
+    return [*accounts, *accounts] if len(accounts) == 1 else list(accounts)
 
 
 def note_accounts(
@@ -107,8 +117,8 @@ def pinned_to(account_id: int, egresses: Sequence[str]) -> str:
 def ask_now(connection: Any, account_ids: Sequence[int]) -> int:
     """All kinds of these accounts are due; returns how many are synced at all."""
     cursor = connection.cursor()
-    cursor.execute(SQL["due_now_kinds"], (list(account_ids),))
-    return int(cursor.execute(SQL["due_now"], (list(account_ids),)))
+    cursor.execute(SQL["due_now_kinds"], (_named(account_ids),))
+    return int(cursor.execute(SQL["due_now"], (_named(account_ids),)))
 
 
 def ask_all_now(connection: Any) -> int:
@@ -131,8 +141,8 @@ def _lift(cursor: Any) -> int:
     cursor.execute(SQL["rotated"], (AT_ONCE,))
     rotated = [account_id for (account_id,) in cursor.fetchall()]
     if rotated:
-        cursor.execute(SQL["lift"], (rotated,))
-        cursor.execute(SQL["lift_state"], (rotated,))
+        cursor.execute(SQL["lift"], (_named(rotated),))
+        cursor.execute(SQL["lift_state"], (_named(rotated),))
     return len(rotated)
 
 
@@ -140,7 +150,7 @@ def _pin_again(cursor: Any, egresses: Sequence[str]) -> int:
     cursor.execute(SQL["unpinned"], (list(egresses), AT_ONCE))
     accounts = [account_id for (account_id,) in cursor.fetchall()]
     for account_id in accounts:
-        cursor.execute(SQL["pin"], (pinned_to(account_id, egresses), [account_id]))
+        cursor.execute(SQL["pin"], (pinned_to(account_id, egresses), _named([account_id])))
     if accounts:
         _log.warning("address_gone", accounts=len(accounts), cure="see FLEET_EGRESS")
     return len(accounts)

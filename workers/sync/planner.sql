@@ -6,12 +6,19 @@ SELECT COUNT(*) FROM fleet_sync_accounts
 WHERE venue = %s AND egress = %s AND claimed_until > UTC_TIMESTAMP(6);
 
 -- name: due
--- Those first that wait longest; rows another planner is claiming are passed over.
+-- Those first that wait longest. Without a lock: by this index it would be taken in another order than
+-- whoever writes the rows takes theirs.
 SELECT account_id FROM fleet_sync_accounts
 WHERE state = 'active' AND venue = %s AND egress = %s AND due_at <= UTC_TIMESTAMP(6)
   AND (claimed_until IS NULL OR claimed_until <= UTC_TIMESTAMP(6))
 ORDER BY due_at
-LIMIT %s
+LIMIT %s;
+
+-- name: free
+-- Those of them that nobody has claimed meanwhile; rows in use at this moment are passed over.
+SELECT account_id FROM fleet_sync_accounts
+WHERE account_id IN %s AND (claimed_until IS NULL OR claimed_until <= UTC_TIMESTAMP(6))
+ORDER BY account_id
 FOR UPDATE SKIP LOCKED;
 
 -- name: claim

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from shared.errors import FleetError, Unavailable
-from shared.exchanges.errors import KeyRefused, Refused, Throttled
-from shared.exchanges.venue import KINDS, Account, Cursor, Kind, Page, Reading, Venue
+from shared.exchanges.errors import KeyRefused, Refused, Throttled, UnknownMarket
+from shared.exchanges.venue import KINDS, Account, Cursor, Kind, Page, Product, Reading, Venue
 from workers.sync.judge import MOVES, SNAPSHOTS, Judged, judge, openings
 
 Read = Callable[[Reading], Awaitable[Page]]
@@ -39,8 +39,8 @@ class Answered(NamedTuple):
 
     cursors, through_ms: of the kinds that were read. again: kinds that must be asked at once.
     error: why the run ended early; what was read before it stands. throttled_ms: the venue's budget
-    is used up for so long, which is nobody's failure. refused: why the account must not be asked any
-    more, for its owner to read.
+    is used up for so long, which is nobody's failure. refused: why the account must not be asked
+    any more, for its owner to read. unknown_market: an instrument that has to be looked up.
     """
 
     judged: Judged
@@ -50,6 +50,7 @@ class Answered(NamedTuple):
     error: str | None = None
     throttled_ms: int = 0
     refused: str | None = None
+    unknown_market: tuple[Product, str] | None = None
 
 
 NOTHING = Answered(Judged([], None, None, restless=True), {}, {}, set())
@@ -71,13 +72,16 @@ async def ask(asked: Asked, read: Read) -> Answered:
             if kind == "fills" and wanted:
                 cursor = _with_wanted(cursor, wanted)
             pages[kind] = await read(asked.venue.readings[kind](asked.account, cursor))
-            wanted.update(pages[kind].wanted)
+            if kind == "fills":
+                wanted = {}  # served
+            wanted = _merged(wanted, pages[kind].wanted)
     except (KeyRefused, Refused, Unavailable) as error:
         ended = ended_by(error)
-    if wanted and "fills" not in pages:
-        # What the cash rows told must outlive this run: their cursor has moved past them.
-        cursor = _with_wanted(asked.cursors.get("fills", {}), wanted)
-        pages["fills"] = Page(events=(), cursor=cursor, more=True)
+    if wanted:
+        # Whoever told them has moved its cursor past them, so they must outlive this run.
+        read_fills = pages.get("fills", Page((), asked.cursors.get("fills", {})))
+        cursor = _with_wanted(read_fills.cursor, wanted)
+        pages["fills"] = read_fills._replace(cursor=cursor, more=True)
     return _answer(asked, pages, ended)
 
 
@@ -87,7 +91,8 @@ def ended_by(error: FleetError) -> Answered:
         return NOTHING._replace(refused=REFUSED.format(error.reason))
     if isinstance(error, Throttled):
         return NOTHING._replace(error=str(error), throttled_ms=error.retry_after_ms)
-    return NOTHING._replace(error=str(error))
+    unknown = error.wanted if isinstance(error, UnknownMarket) else None
+    return NOTHING._replace(error=str(error), unknown_market=unknown)
 
 
 def kinds_to_read(due: Sequence[Kind]) -> set[Kind]:
@@ -96,7 +101,12 @@ def kinds_to_read(due: Sequence[Kind]) -> set[Kind]:
 
 
 def _with_wanted(cursor: Cursor, wanted: Mapping[str, int]) -> Cursor:
-    return {**cursor, "wanted": {**cursor.get("wanted", {}), **wanted}}
+    return {**cursor, "wanted": _merged(cursor.get("wanted", {}), wanted)}
+
+
+def _merged(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    """The later time of each symbol: 0 says only that it is not known."""
+    return {name: max(one.get(name, 0), other.get(name, 0)) for name in {**one, **other}}
 
 
 def _answer(asked: Asked, pages: Mapping[Kind, Page], ended: Answered) -> Answered:

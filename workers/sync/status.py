@@ -45,10 +45,11 @@ def groups(connection: Any) -> list[Group]:
     cursor.execute(SQL["groups"])
     return [
         Group(
-            *names, int(accounts), int(failing), int(late) / 1e6, int(stale) / 1e6, int(unread)
+            venue, egress, tier, state, int(accounts), int(failing), int(late) / 1e6,
+            int(stale) / 1e6, int(unread),
         )
-        for *names, accounts, failing, late, stale, unread in cursor.fetchall()
-    ]
+        for venue, egress, tier, state, accounts, failing, late, stale, unread in cursor.fetchall()
+    ]  # fmt: skip
 
 
 def failing(connection: Any) -> list[Failing]:

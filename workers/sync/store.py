@@ -38,7 +38,7 @@ class Loaded:
 
     account_id: int
     venue: str
-    product: str
+    product: Product
     egress: str
     tier: TierName
     since_ms: int | None

@@ -2,15 +2,15 @@
 
     open ──> ready ──> told, told, … ──> lost (why) ──> a pause that grows ──> open
 
-Between lost and ready there is a gap. A connection that is open proves nothing: every `ping_seconds`
-it must answer. One that answers and tells nothing is found by the sync, see `node.py`.
+Between lost and ready there is a gap. That a connection is open proves nothing: it must answer
+pings. One that answers and tells nothing is found by the sync, see `node.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from aiohttp import WSMsgType
@@ -67,8 +67,8 @@ class Desk(NamedTuple):
     exchanges: Exchanges
     sockets: Sockets
     limits: Limits
-    venues: Mapping[tuple[str, Product], Venue]
-    streams: Mapping[tuple[str, Product], UserStream]
+    venues: Mapping[tuple[str, str], Venue]
+    streams: Mapping[tuple[str, str], UserStream]
     open_keys: OpenKeys
     recorder: Recorder
     chance: Callable[[], float]
@@ -84,15 +84,17 @@ class Line:
         self.trouble: str | None = None
         self.taken_over = False  # by another node: its gaps are none of ours any more
         self._desk = desk
-        key: Any = (linked.mark.venue, linked.mark.product)
+        key = (linked.mark.venue, linked.mark.product)
         self._venue = desk.venues[key]
         self._stream = desk.streams[key]
         self._heard: dict[FillKey, None] = {}
         self._venue_less_monotonic_ms = 0
         self._up_ms = 0  # venue's time
+        self._up_at = 0.0  # monotonic
         self._told_ms = 0  # when it last told anything
         self._spoke_at = 0.0  # monotonic: the last sign of life
         self._ended: asyncio.Future[Cause] | None = None
+        self._is_ready = asyncio.Event()
         self._wanted: tuple[Product, str] | None = None
 
     # -- what the node asks ------------------------------------------------------------------------
@@ -115,7 +117,7 @@ class Line:
     @property
     def up_for(self) -> float:
         """Seconds; 0 while it is not up."""
-        return (self._now_ms() - self._up_ms) / 1000 if self.state == "up" else 0.0
+        return time.monotonic() - self._up_at if self.state == "up" else 0.0
 
     def still_up(self) -> None:
         """The rows say that it is down, which another node may have written."""
@@ -132,10 +134,8 @@ class Line:
         try:
             keys = self._desk.open_keys(account_id, *self.linked.sealed)
             while True:
-                began = time.monotonic()
-                await self._once(keys)
-                steady = time.monotonic() - began >= self._desk.bounds.steady
-                failures = 0 if steady else failures + 1
+                up_for = await self._once(keys)
+                failures = 0 if up_for >= self._desk.bounds.steady else failures + 1
                 await asyncio.sleep(self._pause(failures))
         except CredentialsError as error:
             recorder.refuse(account_id, str(error), self.linked.mark.keys_hash)
@@ -148,10 +148,11 @@ class Line:
         longest = min(bounds.pause * 2 ** min(failures, 16), bounds.pause_most)
         return longest * (0.5 + 0.5 * self._desk.chance())
 
-    async def _once(self, keys: Keys) -> None:
-        """One connection, from its opening to its end. Raises KeyRefused."""
+    async def _once(self, keys: Keys) -> float:
+        """One connection; for how many seconds it was up. Raises KeyRefused."""
         caller = Caller(self.linked.account_id, keys, self.linked.mark.egress)
-        self.state, cause = "opening", "stopped"
+        cause: Cause = "stopped"
+        self.state = "opening"
         try:
             opened, socket = await self._open(caller)
             try:
@@ -167,7 +168,9 @@ class Line:
                 "stream_not_opened", account=self.linked.account_id, error=self.trouble
             )
         finally:
-            self._down(cause)  # type: ignore[arg-type] # one of them
+            up_for = self.up_for
+            self._down(cause)
+        return up_for
 
     def _down(self, cause: Cause) -> None:
         was_up, self.state = self.state == "up", "down"
@@ -207,18 +210,20 @@ class Line:
         """Until it is lost. Raises KeyRefused."""
         self._spoke_at = time.monotonic()
         self._ended = asyncio.get_running_loop().create_future()
+        self._is_ready = asyncio.Event()
         for text in opened.first:
             await _say(socket, text)
         if not opened.first:
             self._ready()
         tasks: set[asyncio.Future[Cause]] = {
             asyncio.ensure_future(self._hear(opened.session, socket)),
-            asyncio.ensure_future(self._keep(opened, socket, caller)),
+            asyncio.ensure_future(self._keep(socket, caller)),
             self._ended,
         }
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            return next(iter(done)).result()
+            ended = {one.result() for one in done}
+            return ended.pop()
         finally:
             for task in tasks:
                 task.cancel()
@@ -264,10 +269,12 @@ class Line:
     def _ready(self) -> None:
         if self.state != "up":
             self.state, self.trouble = "up", None
-            self._up_ms = self._told_ms = self._now_ms()
+            self._up_ms, self._up_at = self._now_ms(), time.monotonic()
+            self._told_ms = self._up_ms
+            self._is_ready.set()
             self._desk.recorder.back(self.linked.account_id, self._up_ms)
 
-    def _told(self, events: list[Found] | Any) -> None:
+    def _told(self, events: Sequence[Found]) -> None:
         """What happened before the account's history begins is in its opening."""
         known = [one for one in events if time_ms(one) >= self.linked.mark.since_ms]
         for one in known:
@@ -281,13 +288,14 @@ class Line:
         mark = self.linked.mark
         self._desk.recorder.told(self.linked.account_id, mark.venue, self._told_ms, known)
 
-    async def _keep(self, opened: Opened, socket: Socket, caller: Caller) -> Cause:
+    async def _keep(self, socket: Socket, caller: Caller) -> Cause:
         bounds = self._desk.bounds
-        began = renewed = time.monotonic()
-        next_renewal = began + bounds.renew
+        began = time.monotonic()
         lifetime = bounds.lifetime * (1 - 0.1 * self._desk.chance())
-        await asyncio.sleep(bounds.ready)
-        if self.state != "up":
+        renewals = _Renewals(began, began + bounds.renew)
+        try:
+            await asyncio.wait_for(self._is_ready.wait(), bounds.ready)
+        except TimeoutError:
             return "silent"
         while True:
             asked = time.monotonic()
@@ -296,23 +304,28 @@ class Line:
             await asyncio.sleep(bounds.pong)
             if self._spoke_at < asked:
                 return "silent"
-            now = time.monotonic()
-            if now - began > lifetime:
+            if time.monotonic() - began > lifetime:
                 return "renewed"
-            if self._stream.renew is not None and now >= next_renewal:
-                try:
-                    await self._desk.exchanges.read(
-                        self._venue, _asked(self._stream.renew()), caller
-                    )
-                except Refused:
-                    return "expired"  # there is no such key
-                except Unavailable:
-                    if now - renewed > bounds.listen_key:
-                        return "expired"
-                    next_renewal = now + bounds.renew_again
-                else:
-                    renewed, next_renewal = now, now + bounds.renew
+            renewals = await self._renewed(renewals, caller)
+            if time.monotonic() - renewals.last > bounds.listen_key:
+                return "expired"
             await asyncio.sleep(max(bounds.ping - bounds.pong, 0))
+
+    async def _renewed(self, renewals: _Renewals, caller: Caller) -> _Renewals:
+        """Of the listen key, when it is time. Where there is none, it is as good as new."""
+        bounds, now = self._desk.bounds, time.monotonic()
+        if self._stream.renew is None:
+            return renewals._replace(last=now)
+        if now < renewals.next:
+            return renewals
+        try:
+            await self._desk.exchanges.read(self._venue, _asked(self._stream.renew()), caller)
+        except (Refused, KeyRefused):
+            # There is no such listen key. Whether the account's own is good, a new one will tell.
+            return renewals._replace(last=float("-inf"))
+        except Unavailable:
+            return renewals._replace(next=now + bounds.renew_again)
+        return _Renewals(now, now + bounds.renew)
 
     # -- the venue's clock -------------------------------------------------------------------------
 
@@ -321,6 +334,13 @@ class Line:
 
     def _spoke_ms(self) -> int:
         return self._venue_less_monotonic_ms + int(self._spoke_at * 1000)
+
+
+class _Renewals(NamedTuple):
+    """Of a listen key; monotonic seconds."""
+
+    last: float
+    next: float
 
 
 def _asked(request: Request) -> Generator[Request, Any, None]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import MySQLdb
@@ -21,9 +21,10 @@ from shared.exchanges.venue import Found
 from shared.mysql.connection import transaction
 from workers.reporting import Report
 from workers.userstreams import store
-from workers.userstreams.store import Back, Cause, Lost, Refusal
+from workers.userstreams.store import Back, Cause, Change, Lost, Refusal, Span
 
 TASK = "userstreams.batch"
+WRITTEN_SECONDS = 5.0
 WAKE_SECONDS = 60.0
 """An account that trades is looked for among the quiet ones once in so long."""
 
@@ -51,8 +52,11 @@ class Told(NamedTuple):
 
 class Batch(NamedTuple):
     events: Sequence[Told]
-    changes: Sequence[Lost | Back]
+    changes: Sequence[Change]
     refusals: Sequence[Refusal]
+
+
+NOTHING = Batch((), (), ())
 
 
 class Recorder:
@@ -74,13 +78,14 @@ class Recorder:
         self._bounds = bounds or Bounds()
         self._connection: Any = None
         self._events: list[Told] = []
-        self._changes: list[Lost | Back] = []
+        self._changes: list[Change] = []
         self._refusals: list[Refusal] = []
-        self._unrecorded: dict[int, Told] = {}
+        self._unrecorded: dict[int, Span] = {}
         self._due: set[int] = set()
         self._traded: set[int] = set()
         self._woken: dict[int, float] = {}
         self._wake = asyncio.Event()
+        self._settled = asyncio.Event()
         self._ending = False
 
     # -- in the loop -------------------------------------------------------------------------------
@@ -108,6 +113,15 @@ class Recorder:
         self._refusals.append(Refusal(account_id, reason, keys_hash))
         self._wake.set()
 
+    async def written(self) -> None:
+        """Once nothing waits any more. Raises Unavailable after WRITTEN_SECONDS."""
+        self._settled.clear()
+        self._wake.set()
+        try:
+            await asyncio.wait_for(self._settled.wait(), WRITTEN_SECONDS)
+        except TimeoutError:
+            raise Unavailable("what the streams told is not written yet") from None
+
     async def run(self) -> None:
         """Until `end`; then what is left is written once more."""
         failures = 0
@@ -119,6 +133,8 @@ class Recorder:
             batch = self._take()
             try:
                 await asyncio.to_thread(self._write, batch)
+                batch = NOTHING
+                await asyncio.to_thread(self._ask)
                 failures = 0
             except Unavailable as error:
                 _log.warning("streams_not_recorded", error=str(error), events=len(batch.events))
@@ -129,6 +145,8 @@ class Recorder:
                 await self._pause(failures)
             if self._is_waiting():
                 self._wake.set()
+            else:
+                self._settled.set()
         await asyncio.to_thread(self._drop_connection)
 
     def end(self) -> None:
@@ -136,7 +154,10 @@ class Recorder:
         self._wake.set()
 
     def _is_waiting(self) -> bool:
-        return bool(self._events or self._changes or self._refusals or self._due or self._traded)
+        return bool(
+            self._events or self._changes or self._refusals or self._unrecorded
+            or self._due or self._traded
+        )  # fmt: skip
 
     async def _pause(self, failures: int) -> None:
         bounds = self._bounds
@@ -148,11 +169,10 @@ class Recorder:
         events, self._events = self._events[:most], self._events[most:]
         changes, self._changes = self._changes, []
         refusals, self._refusals = self._refusals, []
-        if self._unrecorded:
-            # MySQL may be there again: what follows is written, what was dropped is a gap.
-            dropped, self._unrecorded = self._unrecorded, {}
-            changes = [*self._gaps_of(dropped), *changes]
-        return Batch(events, changes, refusals)
+        # Another try: what is written now comes after what was dropped.
+        changes += self._unrecorded.values()
+        self._unrecorded = {}
+        return Batch(tuple(events), tuple(changes), tuple(refusals))
 
     def _failed(self, batch: Batch) -> None:
         self._give_up(batch.events)
@@ -162,45 +182,24 @@ class Recorder:
 
     def _give_up(self, told: Sequence[Told]) -> None:
         for one in told:
-            if one.account_id not in self._unrecorded:
+            span = self._unrecorded.get(one.account_id)
+            if span is None:
                 telemetry.count("fleet_stream_gaps_total", venue=one.venue, cause="unrecorded")
-                self._unrecorded[one.account_id] = one
-
-    def _gaps_of(self, dropped: dict[int, Told]) -> list[Lost | Back]:
-        """Until the newest message that was not written: the stream itself goes on."""
-        found: list[Lost | Back] = []
-        for account_id, one in dropped.items():
-            found += [Lost(account_id, "unrecorded", one.heard_ms)]
-            found += [Back(account_id, self._latest(one))]
-        return found
-
-    def _latest(self, one: Told) -> int:
-        return max(
-            [one.heard_ms, *(w.heard_ms for w in self._events if w.account_id == one.account_id)]
-        )
+                span = Span(one.account_id, "unrecorded", one.heard_ms, one.heard_ms)
+            self._unrecorded[one.account_id] = span._replace(until_ms=one.heard_ms)
 
     # -- in the thread -----------------------------------------------------------------------------
 
     def _write(self, batch: Batch) -> None:
+        if batch == NOTHING:
+            return
         began = time.monotonic()
-        try:
-            if self._connection is None:
-                self._connection = self._connect()
-            if batch.events or batch.changes or batch.refusals:
-                self._record(batch)
-                self._said(batch, time.monotonic() - began)
-            if self._due or self._traded:
-                self._ask()
-        except Unavailable:
-            self._drop_connection()
-            raise
-
-    def _record(self, batch: Batch) -> None:
         events = [one.event for one in batch.events]
-        with transaction(self._connection):
-            suspended = store.record(self._connection, events, batch.changes, batch.refusals)
+        with self._mysql() as connection, transaction(connection):
+            suspended = store.record(connection, events, batch.changes, batch.refusals)
             for one in suspended:
-                self._tell_suspended(self._connection, one.account_id, one.reason)
+                self._tell_suspended(connection, one.account_id, one.reason)
+        self._said(batch, time.monotonic() - began)
         for one in suspended:
             _log.warning("stream_suspended", account=one.account_id, reason=one.reason)
         self._due |= {one.account_id for one in batch.changes}
@@ -212,8 +211,20 @@ class Recorder:
                 self._traded.add(told.account_id)
 
     def _ask(self) -> None:
-        store.ask(self._connection, self._due, self._traded)
-        self._due, self._traded = set(), set()
+        if self._due or self._traded:
+            with self._mysql() as connection:
+                store.ask(connection, self._due, self._traded)
+            self._due, self._traded = set(), set()
+
+    @contextmanager
+    def _mysql(self) -> Iterator[Any]:
+        try:
+            if self._connection is None:
+                self._connection = self._connect()
+            yield self._connection
+        except Unavailable:
+            self._drop_connection()
+            raise
 
     def _said(self, batch: Batch, seconds: float) -> None:
         by_venue = Counter(one.venue for one in batch.events)

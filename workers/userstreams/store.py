@@ -81,6 +81,18 @@ class Back(NamedTuple):
     until_ms: int
 
 
+class Span(NamedTuple):
+    """What it told in this time is not recorded; it goes on."""
+
+    account_id: int
+    cause: Cause
+    from_ms: int
+    until_ms: int
+
+
+Change = Lost | Back | Span
+
+
 class Refusal(NamedTuple):
     """keys_hash: of the keys that were refused; others lift the suspension."""
 
@@ -143,7 +155,7 @@ def found(connection: Any, account_ids: Sequence[int], since_ms: int) -> list[Fi
 def record(
     connection: Any,
     events: Sequence[Found],
-    changes: Sequence[Lost | Back],
+    changes: Sequence[Change],
     refusals: Sequence[Refusal],
 ) -> list[Refusal]:
     """In the caller's transaction. Returns the refusals that suspended an account."""
@@ -160,7 +172,7 @@ def record(
     return done
 
 
-def _record_gaps(connection: Any, rows: Rows, changes: Sequence[Lost | Back]) -> None:
+def _record_gaps(connection: Any, rows: Rows, changes: Sequence[Change]) -> None:
     """An account has one gap that has not ended, or none."""
     if not changes:
         return
@@ -172,7 +184,9 @@ def _record_gaps(connection: Any, rows: Rows, changes: Sequence[Lost | Back]) ->
     written: list[list[Any]] = []
     for one in changes:
         gap = standing.get(one.account_id)
-        if isinstance(one, Lost):
+        if isinstance(one, Span):
+            written.append([None, one.account_id, one.cause, one.from_ms, one.until_ms])
+        elif isinstance(one, Lost):
             if gap is None:
                 gap = [None, one.account_id, one.cause, max(one.from_ms, 0), None]
                 standing[one.account_id] = gap

@@ -31,6 +31,7 @@ from tests.workers.fleet_env import free_port
 
 OURS = PER_WINDOW - KEPT
 MIDDLE = NOON + WINDOW_MS // 2
+EARLY_MS = 50  # the question was asked a little after the moment that was set
 SLACK_MS = 2_000  # what a slow machine may need between two questions
 
 Making = Callable[..., Limited]
@@ -51,7 +52,9 @@ async def limited(making: Making, venue: Venue | None = None) -> AsyncIterator[L
         await found.limits.close()
 
 
-def scenario(making: Making, test: Callable[[Limited], Awaitable[None]], venue: Venue | None = None) -> None:
+def scenario(
+    making: Making, test: Callable[[Limited], Awaitable[None]], venue: Venue | None = None
+) -> None:
     async def run() -> None:
         async with limited(making, venue) as found:
             await test(found)
@@ -79,7 +82,7 @@ def test_the_next_window_begins_by_the_venues_clock(making: Making) -> None:
         await here.used(OURS, OURS)
         wait = await here.refused(1)
         assert WINDOW_MS // 2 - SLACK_MS < wait <= WINDOW_MS // 2 + 100
-        await here.at(MIDDLE + wait)
+        await here.at(MIDDLE + wait + EARLY_MS)
         await here.granted(1)
 
     scenario(making, test)
@@ -163,15 +166,37 @@ def test_what_a_dead_process_had_under_way_is_forgotten_a_window_later(making: M
     scenario(making, test)
 
 
-def test_a_full_window_does_not_spill_over_a_clock_that_is_a_little_wrong(making: Making) -> None:
+def test_a_new_window_is_entered_only_when_it_has_surely_begun(making: Making) -> None:
     async def test(here: Limited) -> None:
-        await here.at(NOON + WINDOW_MS - 500, doubt_ms=1_000)
-        await here.used(OURS, OURS)
-        await here.at(NOON + WINDOW_MS + 100, doubt_ms=1_000)
+        await here.used(OURS - 100, OURS - 100)
+        await here.at(NOON + WINDOW_MS + 300, doubt_ms=1_000)
+        await here.granted(100)  # even the old one has room for it
         assert 0 < await here.refused(10) <= 1_000
         await here.at(NOON + WINDOW_MS + 1_100, doubt_ms=1_000)
-        # What was answered so near the boundary may be counted in the new window.
-        assert await here.refused(10) > 1_000
+        await here.granted(OURS - 100)
+
+    scenario(making, test)
+
+
+def test_what_was_answered_near_a_boundary_may_be_in_the_new_window(making: Making) -> None:
+    async def test(here: Limited) -> None:
+        await here.at(NOON + WINDOW_MS - 500, doubt_ms=1_000)
+        await here.used(OURS - 10, OURS - 10)
+        await here.at(NOON + WINDOW_MS + 1_100, doubt_ms=1_000)
+        assert await here.refused(11) > WINDOW_MS // 2
+        await here.granted(10)
+
+    scenario(making, test)
+
+
+def test_a_figure_of_the_old_window_is_not_taken_for_one_of_the_new(making: Making) -> None:
+    async def test(here: Limited) -> None:
+        await here.used(500, 500)
+        await here.at(NOON + WINDOW_MS + 300, doubt_ms=1_000)
+        early = await here.granted(10)
+        await here.at(NOON + WINDOW_MS + 1_100, doubt_ms=1_000)
+        here.limiter.settle(early, 510)  # the venue's clock was behind
+        await here.granted(OURS - 10)
 
     scenario(making, test)
 
@@ -212,7 +237,7 @@ def test_a_backfill_is_told_when_its_turn_comes(making: Making) -> None:
         await here.granted(OURS // 2, "backfill")
         wait = await here.refused(OURS // 4, "backfill")
         assert 0 < wait < WINDOW_MS // 2
-        await here.at(MIDDLE + wait)
+        await here.at(MIDDLE + wait + EARLY_MS)
         await here.granted(OURS // 4, "backfill")
 
     scenario(making, test)
@@ -427,7 +452,7 @@ def test_keys_expire(making: Making, redis_root: redis_py.Redis, redis_prefix: s
     keys = list(redis_root.scan_iter(match=f"{redis_prefix}*"))
     assert len(keys) >= 2
     assert all(b"{testing:default}" in key for key in keys)
-    assert all(redis_root.pttl(key) > 0 for key in keys)  # type: ignore[operator]
+    assert all(redis_root.pttl(key) > 0 for key in keys)
 
 
 def test_a_pause_outlives_the_key(
@@ -438,7 +463,7 @@ def test_a_pause_outlives_the_key(
 
     scenario(making, test)
     (key,) = redis_root.scan_iter(match=f"{redis_prefix}*")
-    assert redis_root.pttl(key) > 2 * 86_400_000  # type: ignore[operator]
+    assert redis_root.pttl(key) > 2 * 86_400_000
 
 
 def test_without_redis_nothing_is_given(redis_prefix: str) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.ledger import reconcile as ledger
-from shared.ledger.money import AmountOverflow
+from shared.ledger.money import LEDGER, AmountOverflow
 from shared.ledger.reconcile import (
     CAUSES,
     DatedMode,
@@ -54,12 +54,12 @@ def test_an_inverse_entry_is_as_exact_as_eighteen_places_of_value_allow(
     fills: list[tuple[int, Decimal]],
 ) -> None:
     """A venue that prints more digits than that is no break."""
-    cost = sum((ledger.LEDGER.divide(D(qty), price).quantize(D("1E-18")) for qty, price in fills),
+    cost = sum((LEDGER.divide(D(qty), price).quantize(D("1E-18")) for qty, price in fills),
                start=D(0))  # fmt: skip
     true = Fraction(sum(qty for qty, _ in fills)) / sum(
         (Fraction(qty) / Fraction(price) for qty, price in fills), start=Fraction(0)
     )
-    ours = ledger.LEDGER.divide(D(sum(qty for qty, _ in fills)), cost)
+    ours = LEDGER.divide(D(sum(qty for qty, _ in fills)), cost)
     allowed = rounding_of_entry(ours, cost, len(fills))
     assert abs(Fraction(ours) - true) <= Fraction(allowed)
     assert rounding_of_entry(None, cost, 1) == rounding_of_entry(ours, D(0), 1) == 0

@@ -1,4 +1,4 @@
-"""A desk whose accounts stand in Laravel's table, and a sync whose exchange is a list of answers."""
+"""A desk whose accounts stand in Laravel's table; its exchange is a list of answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from shared.exchanges.keys import Keys
-from shared.exchanges.venue import Kind, Venue
+from shared.exchanges.venue import Kind, Product, Venue
 from shared.mysql.connection import connect
 from shared.settings import Settings
 from tests.runtime_world import PARTITIONS, World
@@ -40,7 +40,7 @@ class SyncWorld:
     allow_withdraw: bool = False
 
     @property
-    def venues(self) -> Mapping[tuple[str, str], Venue]:
+    def venues(self) -> Mapping[tuple[str, Product], Venue]:
         return {("testing", "linear"): venue_of(self.answers, self.permissions)}
 
     def tools(self) -> batch.Tools:
@@ -51,7 +51,7 @@ class SyncWorld:
             desk=Desk(
                 exchanges=self.exchanges,  # type: ignore[arg-type] # the same calls, no network
                 venues=self.venues,
-                open_keys=lambda _id, *sealed: Keys(*(one or "" for one in sealed), "print"),
+                open_keys=lambda _id, key, secret, _: Keys(key or "", secret or "", "", "print"),
                 allow_withdraw=self.allow_withdraw,
             ),
             loop=self.loop,

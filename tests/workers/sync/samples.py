@@ -35,7 +35,9 @@ def fill_found(account_id: int = 7, trade: int = 1, at_ms: int = NOW_MS - 60_000
     )  # fmt: skip
 
 
-def position_found(account_id: int = 7, qty: str = "2.5", at_ms: int = NOW_MS, **more: Any) -> Found:
+def position_found(
+    account_id: int = 7, qty: str = "2.5", at_ms: int = NOW_MS, **more: Any
+) -> Found:
     body = {
         "account_id": account_id, "venue": "testing", "product": "linear", "instrument": "BTCUSDT",
         "position_side": "net", "qty": qty, "entry_price": "60000.5", "settle_asset": "USDT",
@@ -103,9 +105,9 @@ async def read(reading: Reading) -> Page:
 class Exchanges:
     """As shared/exchanges/client.py, without a network. asked: account ids in order."""
 
-    def __init__(self, now_ms: int = NOW_MS, troubles: Mapping[int, Exception] | None = None) -> None:
-        self.at_ms = now_ms
-        self.troubles = dict(troubles or {})
+    def __init__(self) -> None:
+        self.at_ms = NOW_MS
+        self.troubles: dict[int, Exception] = {}
         self.asked: list[int] = []
 
     async def read(self, venue: Venue, reading: Any, caller: Caller) -> Any:

@@ -32,6 +32,9 @@ from workers.sync.settle import TWICE, WITHDRAWS
 pytestmark = pytest.mark.database
 
 
+STATE = "SELECT status, reason FROM fleet_account_state WHERE account_id = %s"
+
+
 def per_account(make: Callable[[int], Any]) -> Callable[[Account, Cursor], Page]:
     return lambda account, _cursor: page(make(account.account_id), through_ms=account.now_ms)
 
@@ -95,7 +98,7 @@ def test_one_revoked_key_suspends_its_account_and_disturbs_nobody(quiet: SyncWor
     assert quiet.sync(1, 2, 3) == {"done": 2, "suspended": 1}
     why = REFUSED.format("-2015 Invalid API-key")
     assert quiet.told == [(2, why)]
-    [state] = quiet.world.rows("SELECT status, reason FROM fleet_account_state WHERE account_id = 2")
+    [state] = quiet.world.rows(STATE, 2)
     assert state == ("suspended", why)
     assert quiet.account(2, "state") == ("suspended",)
     asked = len(quiet.exchanges.asked)
@@ -111,7 +114,7 @@ def test_a_rotated_key_lifts_the_suspension(quiet: SyncWorld) -> None:
     quiet.exchanges.troubles.clear()
     quiet.link(2, api_key="another")
     assert quiet.account(2, "state, error") == ("active", None)
-    [state] = quiet.world.rows("SELECT status, reason FROM fleet_account_state WHERE account_id = 2")
+    [state] = quiet.world.rows(STATE, 2)
     assert state == ("active", None)
     assert quiet.sync(2) == {"done": 1}
 

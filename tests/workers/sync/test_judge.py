@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.exchanges.venue import Found
+from shared.exchanges.venue import Found, Kind, Page
 from tests.workers.sync.samples import (
     NOW_MS,
     balance_found,
@@ -33,7 +33,7 @@ def test_a_snapshot_between_fills_is_left_out_and_the_fills_stay(offset_ms: int)
 
 
 def test_a_snapshot_whose_movements_were_not_all_read_is_left_out() -> None:
-    snapshot = {"positions": page(SNAPSHOTS[0])}
+    snapshot: dict[Kind, Page] = {"positions": page(SNAPSHOTS[0])}
     unread = judge({**snapshot, "cash": page()}, NOW_MS)
     half = judge({**snapshot, "cash": page(), "fills": page(more=True)}, NOW_MS)
     whole = judge({**snapshot, "cash": page(), "fills": page()}, NOW_MS)
@@ -42,7 +42,9 @@ def test_a_snapshot_whose_movements_were_not_all_read_is_left_out() -> None:
 
 def test_a_movement_that_was_told_before_disturbs_a_snapshot_of_its_second() -> None:
     """A withdrawal is stamped to the second: told at .100, it may have happened at .900."""
-    pages = {"balances": page(SNAPSHOTS[1]), "cash": page(), "fills": page()}
+    pages: dict[Kind, Page] = {
+        "balances": page(SNAPSHOTS[1]), "cash": page(), "fills": page(),
+    }  # fmt: skip
     assert judge(pages, NOW_MS, NOW_MS + 800).restless
     assert not judge(pages, NOW_MS, NOW_MS - QUIET_MS - 1).restless
 

@@ -104,3 +104,16 @@ def test_a_refused_key_ends_the_run(kind: Kind) -> None:
 def test_a_used_up_budget_is_no_failure() -> None:
     answered = asked({**QUIET, "cash": Throttled("weight", 4_000)})
     assert (answered.throttled_ms, answered.refused) == (4_000, None)
+
+
+def test_symbols_that_are_named_after_their_fills_were_read_are_kept_for_the_next_run() -> None:
+    told = {"fills": page(cursor={"at": 9}), "orders": page(wanted={"ETHUSDT": 0, "BTCUSDT": 7})}
+    answered = asked(told, cursors={"fills": {"wanted": {"SOLUSDT": 3}}})
+    assert answered.cursors["fills"] == {"at": 9, "wanted": {"ETHUSDT": 0, "BTCUSDT": 7}}
+    assert answered.again == {"fills"}
+
+
+def test_a_later_time_of_a_symbol_is_not_forgotten_for_one_that_is_not_known() -> None:
+    told = {"cash": page(wanted={"ETHUSDT": 9}), "orders": page(wanted={"ETHUSDT": 0})}
+    answered = asked(told, due=("cash", "orders"))
+    assert answered.cursors["fills"] == {"wanted": {"ETHUSDT": 9}}

@@ -37,13 +37,14 @@ CREATE TABLE fleet_syncs (
   KEY fleet_syncs_unconfirmed (outbox_first)
 ) ENGINE=InnoDB;
 
--- Spans in which a user stream said nothing and may have missed something.
+-- Spans in which a user stream told nothing, or may have missed something. An account has one at most that has not
+-- ended.
 CREATE TABLE fleet_stream_gaps (
   id          BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
   account_id  BIGINT UNSIGNED NOT NULL,
-  cause       VARCHAR(32)  CHARACTER SET ascii COLLATE ascii_bin NOT NULL, -- disconnected, silent, expired, missed
+  cause       VARCHAR(32)  CHARACTER SET ascii COLLATE ascii_bin NOT NULL, -- started, disconnected, silent, expired, renewed, missed, unread, unrecorded, stopped
   from_ms     BIGINT UNSIGNED NOT NULL,
-  until_ms    BIGINT UNSIGNED NULL,     -- the stream spoke again
+  until_ms    BIGINT UNSIGNED NULL,     -- from here on it tells everything again; NULL: it is down
   opened_at   DATETIME(6)  NOT NULL DEFAULT (UTC_TIMESTAMP(6)),
   closed_at   DATETIME(6)  NULL,        -- a sync has read past its end, and its rows are in the books
   KEY fleet_stream_gaps_open (closed_at, account_id)

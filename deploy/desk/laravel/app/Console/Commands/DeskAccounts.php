@@ -15,7 +15,8 @@ class DeskAccounts extends Command
 
     protected $signature = 'desk:accounts {count : accounts 1..count will exist}
         {--venue=binance,bybit,okx : venues, taken in turn}
-        {--product=linear : products, taken in turn}';
+        {--product=linear : products, taken in turn}
+        {--fresh : first remove those there are}';
 
     protected $description = 'Users and exchange accounts of a demo desk; those that exist stay as they are';
 
@@ -23,6 +24,9 @@ class DeskAccounts extends Command
     {
         $count = (int) $this->argument('count');
         $created = 0;
+        if ($this->option('fresh')) {
+            ExchangeAccount::query()->delete();
+        }
         for ($first = 1; $first <= $count; $first += self::CHUNK) {
             $last = min($count, $first + self::CHUNK - 1);
             $created += DB::transaction(fn (): int => $this->seed($first, $last));
