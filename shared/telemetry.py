@@ -63,6 +63,18 @@ METRICS: Mapping[str, Metric] = {
     "fleet_dispatches_pushed_total": Metric("counter", (), "Jobs pushed to Laravel's queues."),
     "fleet_task_runs_total": Metric("counter", ("task", "outcome"), "Scheduled runs by outcome."),
     "fleet_task_seconds": Metric("histogram", ("task",), "Scheduled runs.", _SECONDS),
+    "fleet_exchange_accounts": Metric(
+        "gauge", ("venue", "egress", "tier", "state"), "Accounts at exchanges."
+    ),
+    "fleet_sync_failing": Metric(
+        "gauge", ("venue", "egress", "tier"), "Active accounts whose last run ended early."
+    ),
+    "fleet_sync_overdue_seconds": Metric(
+        "gauge", ("venue", "egress", "tier"), "The longest overdue turn."
+    ),
+    "fleet_sync_oldest_seconds": Metric(
+        "gauge", ("venue", "egress", "tier"), "Since the oldest run that was answered whole."
+    ),
     "fleet_sync_accounts_total": Metric("counter", ("outcome",), "Accounts asked, by outcome."),
     "fleet_sync_events_total": Metric("counter", ("venue",), "Events that the sync found."),
     "fleet_streams_up": Metric("gauge", ("venue",), "User streams of this process that are up."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 
 import click
@@ -27,6 +27,7 @@ from workers.operator_cli import run_job
 from workers.roles import load_settings
 from workers.statement import cli as statement_cli
 from workers.status import PartitionStatus, Status
+from workers.sync.status import Group as SyncGroup
 
 console = Console()
 LIST_ROWS = 50
@@ -225,6 +226,7 @@ def _print_status(found: Status) -> None:
     )
     breaks = ", ".join(f"{count} {kind}" for kind, count in found.breaks_by_kind.items())
     look = f"{breaks}: `fleet breaks list`" if breaks else "none"
+    console.print(_synced(found.syncs))
     console.print(f"open breaks: {look} · equity in TimescaleDB: {_copied(found.equity_copy)}")
     _print_laravel(found.laravel)
 
@@ -239,6 +241,19 @@ def _print_laravel(found: LaravelStatus) -> None:
     console.print(
         f"quarantine: {aside} payloads{look} · dispatches: {found.dispatches_waiting} waiting, "
         f"oldest {found.oldest_dispatch_seconds:.1f} s"
+    )
+
+
+def _synced(groups: Sequence[SyncGroup]) -> str:
+    if not groups:
+        return "exchange accounts: none"
+    active = [one for one in groups if one.state == "active"]
+    suspended = sum(one.accounts for one in groups if one.state == "suspended")
+    oldest = max((one.stale_seconds for one in active), default=0)
+    return (
+        f"exchange accounts (`fleet sync`): {sum(one.accounts for one in active)} active, "
+        f"{suspended} suspended, "
+        f"{sum(one.failing for one in active)} failing, oldest read {oldest:.0f} s ago"
     )
 
 

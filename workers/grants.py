@@ -90,7 +90,7 @@ _REBUILD: Mapping[str, str] = {
 _SYNC: Mapping[str, str] = {
     "fleet_sync_accounts": _WRITE,
     "fleet_syncs": _FULL,
-    "fleet_stream_gaps": _WRITE,
+    "fleet_stream_gaps": _FULL,
 }
 _LARAVEL = ("fleet_requests", "fleet_quarantine", "fleet_dispatches")
 _ALL_TABLES = (
@@ -186,6 +186,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "fleet_outbox": _READ,
         "fleet_parked": _READ,
         "fleet_positions": _READ,
+        "fleet_sync_accounts": _READ,
         **dict.fromkeys(_LARAVEL, _READ),
     },
     "cli": {

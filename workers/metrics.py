@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import MySQLdb
@@ -27,6 +27,7 @@ from workers.laravel_status import LaravelStatus
 from workers.lease import broker_redis, last_success_key
 from workers.roles import load_settings
 from workers.scheduled.table import SCHEDULED
+from workers.sync.status import Group as SyncGroup
 
 EVERY_SECONDS = 5.0
 # A collection that hangs longer than this (timeouts included) is not alive.
@@ -34,6 +35,8 @@ LIVE_SECONDS = 120.0
 _VARYING_GAUGES = (
     "fleet_lag_events", "fleet_lag_seconds", "fleet_partition_epoch", "fleet_partition_owned",
     "fleet_partition_parked", "fleet_partition_halted", "fleet_breaks_open",
+    "fleet_exchange_accounts", "fleet_sync_failing", "fleet_sync_overdue_seconds",
+    "fleet_sync_oldest_seconds",
 )  # fmt: skip
 _log = telemetry.log(__name__)
 
@@ -61,6 +64,8 @@ class Status(Protocol):
     def breaks_by_kind(self) -> Mapping[str, int]: ...
     @property
     def equity_copy(self) -> CopyStatus: ...
+    @property
+    def syncs(self) -> Sequence[SyncGroup]: ...
 
 
 def expose(status: Status, meter: telemetry.Meter) -> None:
@@ -81,6 +86,13 @@ def expose(status: Status, meter: telemetry.Meter) -> None:
     meter.gauge("fleet_identity_breaks", status.identity_breaks)
     for kind, count in status.breaks_by_kind.items():
         meter.gauge("fleet_breaks_open", count, kind=kind)
+    for group in status.syncs:
+        of = {"venue": group.venue, "egress": group.egress, "tier": group.tier}
+        meter.gauge("fleet_exchange_accounts", group.accounts, state=group.state, **of)
+        if group.state == "active":
+            meter.gauge("fleet_sync_failing", group.failing, **of)
+            meter.gauge("fleet_sync_overdue_seconds", group.late_seconds, **of)
+            meter.gauge("fleet_sync_oldest_seconds", group.stale_seconds, **of)
     waiting = status.equity_copy.waiting
     meter.gauge("fleet_equity_copy_waiting", math.nan if waiting is None else waiting)
     meter.gauge("fleet_redis_used_bytes", status.redis_used_bytes)

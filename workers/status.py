@@ -14,6 +14,8 @@ from shared.streams.keys import stream_key
 from workers.equity_copy import CopyStatus
 from workers.laravel_status import NO_QUEUES, LaravelStatus
 from workers.memory import streams_bytes
+from workers.sync import status as sync_status
+from workers.sync.status import Group as SyncGroup
 
 SQL = load(Path(__file__).with_name("status.sql"))
 
@@ -52,10 +54,11 @@ class Status:
     identity_breaks: int = 0
     breaks_by_kind: dict[str, int] = field(default_factory=dict)  # open ones
     equity_copy: CopyStatus = NO_COPY
+    syncs: list[SyncGroup] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """For --json."""
-        return asdict(self)
+        return {**asdict(self), "syncs": [group._asdict() for group in self.syncs]}
 
     @property
     def lag_events(self) -> int:
@@ -73,7 +76,7 @@ def collect(
     laravel: LaravelStatus = NO_QUEUES,
     equity_copy: CopyStatus = NO_COPY,
 ) -> Status:
-    """Read everything once. Five statements in MySQL, three round trips to Redis."""
+    """Read everything once. Six statements in MySQL, three round trips to Redis."""
     cursor = connection.cursor()
     cursor.execute(SQL["partitions"])
     rows = cursor.fetchall()
@@ -85,6 +88,7 @@ def collect(
     (restating,) = cursor.fetchone()
     cursor.execute(SQL["breaks"])
     breaks = {kind: int(count) for kind, count in cursor.fetchall()}
+    syncs = sync_status.groups(connection)
     connection.commit()
     return Status(
         partitions=_partitions(redis, prefix, rows),
@@ -99,6 +103,7 @@ def collect(
         identity_breaks=breaks.get("identity", 0),
         breaks_by_kind=breaks,
         equity_copy=equity_copy,
+        syncs=syncs,
     )
 
 

@@ -33,6 +33,14 @@ _tools: dict[int, batch.Tools] = {}
 _building = threading.Lock()
 
 
+def close() -> None:
+    """At the end of a worker: connections to venues and to Redis."""
+    with _building:
+        for tools in _tools.values():
+            tools.close()
+        _tools.clear()
+
+
 def sync_accounts(settings: Settings, account_ids: Sequence[int]) -> Counter[str]:
     """The task: asks these accounts' venues what is due."""
     with _building:

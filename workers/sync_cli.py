@@ -79,10 +79,12 @@ def _show(settings: Settings, *, as_json: bool) -> None:
     with closing(connect(settings.mysql)) as connection:
         found = sync_status.groups(connection)
         troubled = sync_status.failing(connection)
+        gaps = sync_status.gaps(connection)
     if as_json:
         click.echo(json.dumps({
             "groups": [one._asdict() for one in found],
             "failing": [one._asdict() for one in troubled],
+            "stream_gaps": [one._asdict() for one in gaps],
         }))  # fmt: skip
         return
     table = Table(
@@ -102,6 +104,12 @@ def _show(settings: Settings, *, as_json: bool) -> None:
             rows.add_row(number(bad.account_id), cell(bad.venue), bad.state,
                          number(bad.failures), cell(bad.error))  # fmt: skip
         console.print(rows)
+    if gaps:
+        open_gaps = Table("user streams of", "gaps by", "open", "down", "oldest s")
+        for gap in gaps:
+            open_gaps.add_row(cell(gap.venue), gap.cause, number(gap.gaps), number(gap.down),
+                              f"{gap.oldest_seconds:.1f}")  # fmt: skip
+        console.print(open_gaps)
 
 
 def _show_account(connection: Any, account: int) -> None:

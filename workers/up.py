@@ -101,7 +101,7 @@ def status(fleet: Fleet) -> int:
         ok = ok and ready
         word = "ready" if ready else "starting" if is_alive(role.process) else "down"
         pid = role.process.pid if role.process else "-"
-        _say(f"{line.name:10} {word:9} pid {pid} ended {role.exits} times")
+        _say(f"{line.name:11} {word:9} pid {pid} ended {role.exits} times")
     return 0 if ok else 1
 
 

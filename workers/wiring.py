@@ -47,7 +47,7 @@ def make_app(settings: Settings, role: str, make_reader: MakeReader | None = Non
     signals.before_task_publish.connect(_hide_arguments, weak=False)
     for name, row in SCHEDULED.items():
         _register(app, name, row, settings)
-    _register_sync(app, settings)
+    _register_sync(app, settings, role)
     if role in READERS and make_reader is not None:
         app.steps["worker"].add(with_reader(make_reader))
     if role in ROLES:
@@ -78,7 +78,7 @@ def _register(app: Celery, name: str, row: Scheduled, settings: Settings) -> Non
     )  # fmt: skip
 
 
-def _register_sync(app: Celery, settings: Settings) -> None:
+def _register_sync(app: Celery, settings: Settings, role: str) -> None:
     """What `fleet.plan_syncs` sends. A lost message is no loss: the claim ends, beat finds it."""
 
     def body(_task: Any, account_ids: list[int]) -> dict[str, int]:
@@ -86,7 +86,14 @@ def _register_sync(app: Celery, settings: Settings) -> None:
 
         return dict(sync_accounts(settings, account_ids))
 
+    def worker_ends(**_: Any) -> None:
+        from workers import sync_build  # noqa: PLC0415 - only where it ran
+
+        sync_build.close()
+
     app.task(body, bind=True, shared=False, name="fleet.sync", max_retries=0)
+    if role == "sync":
+        _connect(signals.worker_shutdown, worker_ends, role=role)
 
 
 class _Loop:

@@ -158,7 +158,7 @@ def _play(settings: Settings, desk: dict[str, str], fills: int, accounts: int) -
 def _trade(settings: Settings, there: trading.Exchange, linked: list[trading.Linked]) -> bool:
     """Accounts trade at the exchange; whether our figures are the exchange's in the end."""
     connection = connect(settings.mysql)
-    _say(f"{len(linked)} accounts trade at exchanges; nobody tells the fleet, it asks")
+    _say(f"{len(linked)} accounts trade at exchanges; the fleet knows what it hears and asks")
     troubles = trading.wait_until_read(connection, linked)
     if not troubles:
         happened = trading.trade(connection, there, linked, SEED)

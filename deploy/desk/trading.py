@@ -1,7 +1,7 @@
 """The demo's exchange: a process of its own, and a dozen accounts that trade there by themselves.
 
 Laravel stores their keys as it stores every customer's; nothing of what they do is told to the
-fleet, which finds out by asking.
+fleet, which finds out by listening and by asking.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def _history(
         rows, place = rows_of(answer)
         return [row_of(row) for row in rows], place
 
-    return Source(name, SPAN_MS, request, page)
+    return Source(name, SPAN_MS, request, page, limit)
 
 
 # ---- fills

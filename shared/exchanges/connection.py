@@ -43,6 +43,9 @@ CLOCK_WEIGHT = 3
 MARKETS_WEIGHT = 40
 """As much as Binance spot takes, and its margin."""
 
+PATIENCE_MS = 60_000
+"""For what is asked for nobody in particular."""
+
 MARKETS_SECONDS = 86_400
 UNKNOWN_SECONDS = 600
 """An unknown symbol may be one that never becomes known: it loads the markets no more often."""
@@ -93,7 +96,7 @@ class Connection:
         clock_read_again = False
         tries = 0
         while True:
-            await self._clock_known()
+            await self._clock_known(caller.patience_ms)
             clock = self._clock
             try:
                 answer = await self._once(request, caller)
@@ -107,7 +110,7 @@ class Connection:
             self._count(failed)
             if isinstance(failed, ClockOff) and not clock_read_again:
                 clock_read_again = True
-                await self._read_clock(instead_of=clock)
+                await self._read_clock(clock, caller.patience_ms)
             elif _passes(failed) and tries < len(PAUSES):
                 # A throttled one waits for the limiter, which knows for how long.
                 if not isinstance(failed, Throttled):
@@ -124,7 +127,7 @@ class Connection:
     async def load_markets(self) -> Markets:
         """Every instrument, by ccxt, in a thread."""
         await self._clock_known()
-        grant = await self._limiter.reserve(MARKETS_WEIGHT, "fresh", 0, "", 60_000)
+        grant = await self._limiter.reserve(MARKETS_WEIGHT, "fresh", 0, "", PATIENCE_MS)
         used = None
         try:
             found = await self._public(read_markets)
@@ -222,17 +225,17 @@ class Connection:
             return int(time.time() * 1000)
         return clock.venue_ms + int(time.monotonic() * 1000 - clock.monotonic_ms)
 
-    async def _clock_known(self) -> None:
+    async def _clock_known(self, patience_ms: int = PATIENCE_MS) -> None:
         clock = self._clock
         if clock is None or time.monotonic() * 1000 - clock.monotonic_ms > CLOCK_SECONDS * 1000:
-            await self._read_clock(instead_of=clock)
+            await self._read_clock(clock, patience_ms)
 
-    async def _read_clock(self, instead_of: ClockReading | None) -> None:
+    async def _read_clock(self, instead_of: ClockReading | None, patience_ms: int) -> None:
         """Once, for all who found it missing or wrong at the same time."""
         async with self._reading_clock:
             if self._clock is not instead_of:
                 return
-            grant = await self._limiter.reserve(CLOCK_WEIGHT, "fresh", 0, "", 60_000)
+            grant = await self._limiter.reserve(CLOCK_WEIGHT, "fresh", 0, "", patience_ms)
             try:
                 self._clock = await self._public(read_clock)
             finally:

@@ -4,7 +4,8 @@ Such a list says nothing of what lies behind its last page, so time moves on onl
 read to its end. A window that the bound of pages cuts off goes on at the venue's own place in it (a
 page's token, the id of its last row), never at a time: a page may hold one millisecond and no more.
 Windows go from the oldest to the newest; the newest has no end, so that what moved during the run
-is seen. Each begins a while before the last one ended (see overlap.py).
+is seen. Each begins a while before the last one ended (see overlap.py), unless that one was cut
+off: more rows than a reading can hold would be read again for ever, and time goes on meanwhile.
 
 A cursor holds for every source {"through_ms", "from_ms", "seen"}, and [from, to, place] of a
 "window" that was cut off.
@@ -40,12 +41,14 @@ class Source(NamedTuple):
     """One list of a venue. name: in the cursor. span_ms: the longest window.
 
     page: the rows of an answer, newest first, and the place of the next page; "": it was the last.
+    limit: rows of a full page.
     """
 
     name: str
     span_ms: int
     request: Callable[[Asked], Request]
     page: Callable[[Any], tuple[Sequence[Row], str]]
+    limit: int = 100
 
 
 class Told(NamedTuple):
@@ -77,7 +80,9 @@ def read(
             window = state.get("window") or _next(account, source, state, since_ms)
             rows, place, asked_for = yield from _read_window(source, window, pages)
             fresh = overlap.fresh(state, rows)
-            state = _after(state, fresh, (*window[:2], place), remembered)
+            # What is read again must leave room in a reading for what is new.
+            keep = min(remembered, source.limit * PAGES // 2)
+            state = _after(state, fresh, (*window[:2], place), keep)
             told += [(source.name, one) for one in fresh]
             pages, asked = pages - asked_for, True
         states[source.name] = state
@@ -123,7 +128,8 @@ def _after(
 ) -> Cursor:
     """The state after `fresh` was told of a window, which goes on at its place if it has one."""
     _, to_ms, place = window
-    after = overlap.advanced(state, fresh, to_ms, keep=remembered)
+    resume_ms = to_ms if "window" in state else None
+    after = overlap.advanced(state, fresh, to_ms, resume_ms=resume_ms, keep=remembered)
     if not place:
         return after
     del after["through_ms"]

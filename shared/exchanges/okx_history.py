@@ -46,7 +46,7 @@ def _history(
         rows = answer["data"]
         return [row_of(row) for row in rows], rows[-1]["billId"] if len(rows) >= LIMIT else ""
 
-    return Source(name, SPAN_MS, request, page)
+    return Source(name, SPAN_MS, request, page, LIMIT)
 
 
 # ---- fills

@@ -28,7 +28,7 @@ SHORTEST_HIDDEN = 12
 TIMEOUT_MS = 10_000
 
 # A signature in hex or base64, or a key: no word of any language is as long.
-_SIGNATURE = re.compile(r"[0-9A-Za-z+/=_%-]{32,}")
+SIGNATURE = re.compile(r"[0-9A-Za-z+/=_%-]{32,}")
 
 
 class Signed(NamedTuple):
@@ -106,7 +106,7 @@ def hidden(words: str, signed: Signed, keys: Keys | None) -> str:
     """A venue's words without what it repeats of our request: Bybit quotes key and signature."""
     for value in (signed.headers or {}).values():
         words = words.replace(value, "***") if len(value) >= SHORTEST_HIDDEN else words
-    words = _SIGNATURE.sub("***", words)
+    words = SIGNATURE.sub("***", words)
     return (keys.hidden_in(words) if keys else words)[:WORDS]
 
 

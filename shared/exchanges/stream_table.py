@@ -9,10 +9,11 @@ from shared.exchanges.bybit_stream import BYBIT_STREAM
 from shared.exchanges.okx_stream import OKX_STREAM
 from shared.exchanges.streams import UserStream
 from shared.exchanges.table import VENUES
+from shared.exchanges.venue import Product
 
 _UNIFIED = {"bybit": BYBIT_STREAM, "okx": OKX_STREAM}
 
-STREAMS: Mapping[tuple[str, str], UserStream] = {
+STREAMS: Mapping[tuple[str, Product], UserStream] = {
     ("binance", "linear"): BINANCE_FUTURES,
     ("binance", "spot"): BINANCE_SPOT,
     **{key: _UNIFIED[key[0]] for key in VENUES if key[0] in _UNIFIED},

@@ -21,6 +21,7 @@ from shared.errors import InvalidEvent
 from shared.exchanges.answers import parsed
 from shared.exchanges.errors import KeyRefused, Malformed, UnknownMarket
 from shared.exchanges.keys import Keys
+from shared.exchanges.signing import SIGNATURE, WORDS
 from shared.exchanges.snapshots import Order, order_event
 from shared.exchanges.venue import Account, Found, Request, Weights
 
@@ -92,6 +93,12 @@ def understood(session: Session, text: str) -> Heard:
     except (ValueError, LookupError, TypeError, AttributeError, InvalidEvent) as error:
         failed = type(error).__name__
     raise Malformed(f"a message of the user stream is not understood ({failed})")
+
+
+def shown(says: str, keys: Keys | None) -> str:
+    """The venue's words without what they repeat of ours: OKX quotes a login that it refuses."""
+    words = keys.hidden_in(says) if keys else says
+    return SIGNATURE.sub("***", words)[:WORDS]
 
 
 def message_of(text: str) -> Any:

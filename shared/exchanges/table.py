@@ -8,9 +8,9 @@ from shared.exchanges.binance_spot import BINANCE_SPOT
 from shared.exchanges.binance_usdm import BINANCE_USDM
 from shared.exchanges.bybit import BYBIT
 from shared.exchanges.okx import OKX
-from shared.exchanges.venue import Venue
+from shared.exchanges.venue import Product, Venue
 
-VENUES: Mapping[tuple[str, str], Venue] = {
+VENUES: Mapping[tuple[str, Product], Venue] = {
     (venue.name, product): venue
     for venue in (BINANCE_USDM, BINANCE_SPOT, BYBIT, OKX)
     for product in venue.products

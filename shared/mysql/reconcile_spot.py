@@ -1,8 +1,8 @@
 """Spot fills beside the venue's own rows of them, where it sends such rows.
 
-There the rows explain the wallet, and most venues report no spot position: a fill that is missing in
-the books would be seen by nobody. What an instrument's rows moved of its base asset is what its fills
-moved, to the last digit.
+There the rows explain the wallet, and most venues report no spot position: a fill that is missing
+in the books would be seen by nobody. What an instrument's rows moved of its base asset is what its
+fills moved, to the last digit.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from workers.sync import batch, planner, store
 from workers.sync_build import tools_of
 
 PLAN_SECONDS = 0.5
+IDLE_SECONDS = 0.05  # where the budget is no bound: a task takes some 30 ms
 CONFIRM_SECONDS = 2.0
 
 
@@ -78,7 +79,7 @@ def _run(settings: Any, tools: batch.Tools, seconds: float, threads: int) -> Cou
                 counts += one.result()
             if ends is None and not (planned or running or done):
                 break
-            time.sleep(PLAN_SECONDS if ends else 0.01)
+            time.sleep(PLAN_SECONDS if ends else IDLE_SECONDS)
     for one in running:
         counts += one.result()
     return counts

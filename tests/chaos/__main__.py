@@ -1,6 +1,6 @@
 """`make chaos`: storms over the desk's own servers. Same seed, same events and same draw of faults.
 
-First over the streams, then over one of Laravel's queues. Those over the streams restart the desk's
+Over the streams, over one of Laravel's queues, over the exchange sync. The first restart the desk's
 servers and, with an even seed, empty its whole Redis: not for a desk that somebody works on. Exit 1
 on any difference; the schema and the logs then stay for a look.
 """
@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.chaos import laravel_storm
+from tests.chaos import laravel_storm, sync_storm
 from tests.chaos.storm import Outcome, full_plan, run
 from tests.desk import server_values
 
@@ -39,10 +39,9 @@ def main() -> int:
     first = secrets.randbelow(1_000_000) if options.seed is None else options.seed
     seeds = range(first, first + options.seeds)
     exact: list[bool] = []
-    if options.only != "laravel":
-        exact += [_over_streams(seed, flavour, options) for seed in seeds]
-    if options.only != "streams":
-        exact += [_over_laravel(seed, flavour, options) for seed in seeds]
+    for name, over in OVER.items():
+        if options.only in {None, name}:
+            exact += [over(seed, flavour, options) for seed in seeds]
     return 0 if all(exact) else 1
 
 
@@ -76,6 +75,22 @@ def _over_laravel(seed: int, flavour: str, options: argparse.Namespace) -> bool:
     return not outcome.found
 
 
+def _over_sync(seed: int, flavour: str, options: argparse.Namespace) -> bool:
+    say(f"seed {seed} on {flavour}: accounts of every venue trade, {options.kills} kills of a sync")
+    started = time.monotonic()
+    outcome = sync_storm.run(sync_storm.Plan(seed, options.kills, each=2, syncs=3), say)
+    for name, count in sorted(outcome.struck.items()):
+        say(f"    {count:>4}  {name}")
+    say(f"  {outcome.looks:>6,}  looks at every cursor, claim and lease")
+    say(f"  {outcome.fills:,} fills, recovered in {outcome.recovery_seconds:.1f} s,"
+        f" {time.monotonic() - started:.0f} s in all")  # fmt: skip
+    _verdict(seed, outcome.found, outcome.logs)
+    return not outcome.found
+
+
+OVER = {"streams": _over_streams, "laravel": _over_laravel, "sync": _over_sync}
+
+
 def say(text: str) -> None:
     print(text, flush=True)
 
@@ -85,8 +100,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, help="default: a new one, printed")
     parser.add_argument("--seeds", type=int, default=1, help="so many storms, seeds counted up")
-    parser.add_argument("--only", choices=["streams", "laravel"])
-    parser.add_argument("--kills", type=int, default=100, help="in mid-job, of Laravel's workers")
+    parser.add_argument("--only", choices=[*OVER])
+    parser.add_argument("--kills", type=int, default=100, help="in mid-job, or in mid-batch")
     parser.add_argument("--rate", type=int, default=400, help="fills a second")
     return parser.parse_args()
 

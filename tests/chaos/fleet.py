@@ -145,12 +145,19 @@ class Crew(Generic[M]):
 
 
 class Fleet(Crew[Gated]):
-    """Nodes of the role `streams`, and relays."""
+    """Nodes of the role `streams`, relays, and nodes of the sync."""
 
-    def __init__(self, desk: Desk, gates: Gates, folder: Path, nodes: int, relays: int) -> None:
+    def __init__(  # noqa: PLR0917 - the order people say it in
+        self, desk: Desk, gates: Gates, folder: Path, nodes: int, relays: int, syncs: int = 0
+    ) -> None:
         names = [f"node-{n}" for n in range(1, nodes + 1)]
         names += [f"relay-{n}" for n in range(1, relays + 1)]
+        names += [f"sync-{n}" for n in range(1, syncs + 1)]
         super().__init__([_member(desk, gates, folder, name) for name in names])
+
+    @property
+    def syncs(self) -> list[Gated]:
+        return [one for one in self.members if one.name.startswith("sync")]
 
     @property
     def nodes(self) -> list[Gated]:
@@ -159,6 +166,14 @@ class Fleet(Crew[Gated]):
     @property
     def relays(self) -> list[Gated]:
         return [one for one in self.members if one.name.startswith("relay")]
+
+
+_PROGRAMS = {
+    "node": ("streams", "tests.chaos.node"),
+    "relay": ("relay", "workers.relay"),
+    "sync": ("sync", "tests.chaos.sync_node"),
+}
+"""By the first part of a member's name: its role and its program."""
 
 
 def _last_words(log: Path) -> str:
@@ -182,16 +197,15 @@ def _ended(member: Member) -> list[str]:
 def _member(desk: Desk, gates: Gates, folder: Path, name: str) -> Gated:
     settings = desk.settings()
     mysql, redis = gates.make(settings.mysql.port), gates.make(settings.streams_redis.port)
-    is_node = name.startswith("node")
-    module = ["tests.chaos.node", name] if is_node else ["workers.relay"]
+    role, module = _PROGRAMS[name.partition("-")[0]]
     return Gated(
         name=name,
-        command=[sys.executable, "-m", *module],
+        command=[sys.executable, "-m", module, name],
         environ={
             **desk.environ,
             "DB_PORT": str(mysql.port),
             "REDIS_PORT": str(redis.port),
-            "FLEET_ROLE": "streams" if is_node else "relay",
+            "FLEET_ROLE": role,
             "FLEET_METRICS_PORT": "22600",  # the first of those that are free
             "FLEET_LOG_STYLE": "json",
             "PYTHONUNBUFFERED": "1",

@@ -14,7 +14,7 @@ from shared.exchanges.errors import Malformed, UnknownMarket
 from shared.exchanges.stream_table import STREAMS
 from shared.exchanges.streams import understood
 from shared.exchanges.table import VENUES
-from shared.exchanges.venue import Account, Found
+from shared.exchanges.venue import Account, Found, Product
 from shared.ledger.fill import read_report
 from tests.contracts.conftest import ALL, opened
 from tests.contracts.test_venues import MINUTE_MS, qty, storm, symbols
@@ -35,7 +35,7 @@ NOT_TOLD = {"venue_seq", "client_order_id", "kind", "signal_id", "strategy", "re
 Key = tuple[Any, ...]
 
 
-BY_KEY = ("binance", "linear")
+BY_KEY: tuple[str, Product] = ("binance", "linear")
 
 
 @pytest.fixture(params=[key for key in ALL if key != BY_KEY], ids="-".join)
@@ -55,7 +55,7 @@ def test_there_is_a_stream_for_every_venue() -> None:
 
 
 def by_identity(events: Sequence[Found]) -> dict[Key, Mapping[str, Any]]:
-    found = {}
+    found: dict[Key, Mapping[str, Any]] = {}
     for body in of_type(events, "order.filled.1"):
         report = read_report(json.dumps(body))._asdict()
         key = tuple(report.pop(name) for name in ("account_id", "product", "instrument",

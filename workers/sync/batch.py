@@ -27,10 +27,7 @@ from workers.sync.account import Desk, run_account
 from workers.sync.loop import Loop
 from workers.sync.settle import Run, settle
 from workers.sync.store import Loaded, Saved
-
-LEASE_MS = 180_000
-BATCH_SECONDS = 150.0
-"""Then the batch is given up: its leases must not end under it."""
+from workers.sync.tiers import SAME_AGAIN_MS
 
 CLOSE_SECONDS = 10.0
 WRITES = 3  # of a batch: after a deadlock the same rows go in again
@@ -42,6 +39,16 @@ end
 """
 
 _log = telemetry.log(__name__)
+
+
+class Times(NamedTuple):
+    """lease_ms: of an account, which a process that died holds for so long. batch_seconds: then a
+    batch is given up, because its leases must not end under it. same_again_ms: see settle.
+    """
+
+    lease_ms: int = 180_000
+    batch_seconds: float = 150.0
+    same_again_ms: int = SAME_AGAIN_MS
 
 
 class Tools(NamedTuple):
@@ -57,6 +64,7 @@ class Tools(NamedTuple):
     desk: Desk
     loop: Loop
     tell_suspended: Callable[[Any, int, str], object]
+    times: Times = Times()
 
     def close(self) -> None:
         """Connections to venues and to Redis."""
@@ -90,7 +98,7 @@ def _run_held(tools: Tools, account_ids: Sequence[int]) -> Counter[str]:
         now, loaded = store.read(connection, account_ids)
         if not loaded:
             return Counter(gone=len(account_ids))
-        runs: list[Run] = tools.loop.wait(_ask_all(tools.desk, now, loaded), BATCH_SECONDS)
+        runs = tools.loop.wait(_ask_all(tools.desk, now, loaded), tools.times.batch_seconds)
         written = _write(tools, connection, now, runs)
     for one in written:
         _report(one)
@@ -105,7 +113,10 @@ def _write(tools: Tools, connection: Any, now: datetime, runs: Sequence[Run]) ->
     for left in reversed(range(WRITES)):
         try:
             with transaction(connection):
-                saved = [settle(now, run, _linked_before(connection, run)) for run in runs]
+                again_ms = tools.times.same_again_ms
+                saved = [
+                    settle(now, run, _linked_before(connection, run), again_ms) for run in runs
+                ]
                 written = store.write(connection, now, saved)
                 for one in written:
                     if one.suspended is not None:
@@ -151,7 +162,7 @@ def _key(tools: Tools, account_id: int) -> str:
 def _take(tools: Tools, owner: str, account_ids: Sequence[int]) -> list[int]:
     pipe = tools.redis.pipeline(transaction=False)
     for account_id in account_ids:
-        pipe.set(_key(tools, account_id), owner, nx=True, px=LEASE_MS)
+        pipe.set(_key(tools, account_id), owner, nx=True, px=tools.times.lease_ms)
     taken = zip(account_ids, pipe.execute(), strict=True)
     return [account_id for account_id, got in taken if got]
 

@@ -8,6 +8,7 @@ watermark. Whatever moved, the next run asks again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from shared.exchanges.venue import Found, Kind, Page
@@ -18,17 +19,20 @@ QUIET_MS = 1_000
 MOVES: tuple[Kind, ...] = ("cash", "fills")
 SNAPSHOTS: tuple[Kind, ...] = ("positions", "balances")
 OBSERVED = ("position.observed.1", "balance.observed.1")
+_CONTENT = ("product", "instrument", "position_side", "qty", "entry_price", "asset", "wallet")
 _TIME_FIELDS = ("executed_at_ms", "at_ms", "watermark_ms")
 
 
 class Judged(NamedTuple):
-    """events: to be recorded. moved_ms: the newest movement; None: nothing moved yet.
+    """events: to be recorded, movements first. snapshots: to be recorded after them, unless they
+    say what the last ones said. moved_ms: the newest movement; None: nothing moved yet.
 
     holds: whether a position is open by the snapshot; None: there was none. restless: the account
     moved around its snapshots, so they were left out.
     """
 
     events: list[Found]
+    snapshots: list[Found]
     moved_ms: int | None
     holds: bool | None
     restless: bool
@@ -46,11 +50,22 @@ def judge(pages: Mapping[Kind, Page], asked_ms: int, moved_ms: int | None = None
     snapshots = [found for kind in SNAPSHOTS for found in _events(pages, kind)]
     orders = list(_events(pages, "orders"))
     return Judged(
-        events=[*moves, *([] if restless else snapshots), *orders],
+        events=[*moves, *orders],
+        snapshots=[] if restless else snapshots,
         moved_ms=moved_ms,
         holds=holds(snapshots) if "positions" in pages else None,
         restless=restless,
     )
+
+
+def content_of(snapshots: Iterable[Found]) -> str:
+    """32 letters; the same for snapshots that say the same of quantities and wallets, whatever
+    their watermarks and mark prices. "": there are none.
+    """
+    said = sorted(
+        tuple(str(found.body.get(name, "")) for name in _CONTENT) for found in snapshots
+    )
+    return blake2b(repr(said).encode(), digest_size=16).hexdigest() if said else ""
 
 
 def holds(snapshots: Iterable[Found]) -> bool:

@@ -1,4 +1,7 @@
-"""One event loop per process, in a thread of its own: connections to venues live there."""
+"""One event loop per process, in a thread of its own: connections to venues live there.
+
+uvloop, because a request costs half as much on it as on the loop of the standard library.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+import uvloop
+
 T = TypeVar("T")
 
 
@@ -14,7 +19,7 @@ class Loop:
     """Started at once; ends with the process."""
 
     def __init__(self, name: str) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
         self._thread.start()
 

@@ -20,7 +20,7 @@ from shared.queries import load
 SQL = load(Path(__file__).with_name("planner.sql"))
 
 CLAIM_SECONDS = 180
-ACCOUNTS_PER_TASK = 10
+ACCOUNTS_PER_TASK = 20
 OUTSTANDING = 60
 """Accounts in hand per venue and address: about what the smallest budget (Binance futures, some 80
 of 2,400 a minute each) serves in two of its windows. More would only wait, and their order with it.
@@ -32,7 +32,13 @@ _log = telemetry.log(__name__)
 Send = Callable[[Sequence[int]], object]
 
 
-def plan(connection: Any, venues: Iterable[str], egresses: Iterable[str], send: Send) -> int:
+def plan(
+    connection: Any,
+    venues: Iterable[str],
+    egresses: Iterable[str],
+    send: Send,
+    claim_seconds: int = CLAIM_SECONDS,
+) -> int:
     """Claims what is due and sends it, venue by venue and address by address. Commits.
 
     Sent after the commit: a message without a claim would be run twice. Where the broker is away
@@ -42,7 +48,7 @@ def plan(connection: Any, venues: Iterable[str], egresses: Iterable[str], send: 
     planned = 0
     for venue in venues:
         for egress in egresses:
-            accounts = claim(connection, venue, egress)
+            accounts = claim(connection, venue, egress, claim_seconds)
             planned += len(accounts)
             try:
                 for some in _pieces(accounts):
@@ -64,7 +70,9 @@ def give_back(connection: Any, accounts: Sequence[int]) -> None:
         cursor.execute(SQL["give_back"], (_named(accounts),))
 
 
-def claim(connection: Any, venue: str, egress: str) -> list[int]:
+def claim(
+    connection: Any, venue: str, egress: str, claim_seconds: int = CLAIM_SECONDS
+) -> list[int]:
     """Accounts whose turn it is, as far as there is room. Commits."""
     with transaction(connection) as cursor:
         cursor.execute(SQL["outstanding"], (venue, egress))
@@ -78,7 +86,7 @@ def claim(connection: Any, venue: str, egress: str) -> list[int]:
         cursor.execute(SQL["free"], (waiting,))
         free = {account_id for (account_id,) in cursor.fetchall()}
         if free:
-            cursor.execute(SQL["claim"], (CLAIM_SECONDS, _named(free)))
+            cursor.execute(SQL["claim"], (claim_seconds, _named(free)))
     return [account_id for account_id in waiting if account_id in free]
 
 
@@ -117,6 +125,8 @@ def pinned_to(account_id: int, egresses: Sequence[str]) -> str:
 def ask_now(connection: Any, account_ids: Sequence[int]) -> int:
     """All kinds of these accounts are due; returns how many are synced at all."""
     cursor = connection.cursor()
+    # Accounts before kinds, by id, as a run does: else one of the two is a deadlock's victim.
+    cursor.execute(SQL["lock"], (_named(account_ids),))
     cursor.execute(SQL["due_now_kinds"], (_named(account_ids),))
     return int(cursor.execute(SQL["due_now"], (_named(account_ids),)))
 
@@ -124,6 +134,7 @@ def ask_now(connection: Any, account_ids: Sequence[int]) -> int:
 def ask_all_now(connection: Any) -> int:
     """After a recovery: everybody. Returns the accounts."""
     cursor = connection.cursor()
+    cursor.execute(SQL["lock_all"])
     cursor.execute(SQL["all_due_now_kinds"])
     return int(cursor.execute(SQL["all_due_now"]))
 

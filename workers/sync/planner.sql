@@ -102,6 +102,12 @@ SELECT account_id FROM fleet_sync_accounts WHERE egress NOT IN %s LIMIT %s;
 -- name: pin
 UPDATE fleet_sync_accounts SET egress = %s WHERE account_id IN %s;
 
+-- name: lock
+SELECT account_id FROM fleet_sync_accounts WHERE account_id IN %s ORDER BY account_id FOR UPDATE;
+
+-- name: lock_all
+SELECT account_id FROM fleet_sync_accounts FORCE INDEX (PRIMARY) ORDER BY account_id FOR UPDATE;
+
 -- name: due_now
 UPDATE fleet_sync_accounts SET due_at = UTC_TIMESTAMP(6), failures = 0 WHERE account_id IN %s AND state = 'active';
 

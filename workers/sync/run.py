@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from shared.errors import FleetError, Unavailable
-from shared.exchanges.errors import KeyRefused, Refused, Throttled, UnknownMarket
+from shared.errors import FleetError
+from shared.exchanges.errors import KeyRefused, Throttled, UnknownMarket
 from shared.exchanges.venue import KINDS, Account, Cursor, Kind, Page, Product, Reading, Venue
 from workers.sync.judge import MOVES, SNAPSHOTS, Judged, judge, openings
 
@@ -53,7 +53,7 @@ class Answered(NamedTuple):
     unknown_market: tuple[Product, str] | None = None
 
 
-NOTHING = Answered(Judged([], None, None, restless=True), {}, {}, set())
+NOTHING = Answered(Judged([], [], None, None, restless=True), {}, {}, set())
 
 
 async def ask(asked: Asked, read: Read) -> Answered:
@@ -75,7 +75,7 @@ async def ask(asked: Asked, read: Read) -> Answered:
             if kind == "fills":
                 wanted = {}  # served
             wanted = _merged(wanted, pages[kind].wanted)
-    except (KeyRefused, Refused, Unavailable) as error:
+    except FleetError as error:
         ended = ended_by(error)
     if wanted:
         # Whoever told them has moved its cursor past them, so they must outlive this run.

@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from shared.exchanges.venue import Kind, Permissions
+from workers.sync.judge import content_of
 from workers.sync.run import NOTHING, Answered
 from workers.sync.store import Loaded, Saved
-from workers.sync.tiers import TierName, next_in, retry_in, tier_of
+from workers.sync.tiers import SAME_AGAIN_MS, TierName, next_in, retry_in, tier_of
 
 WITHDRAWS = (
     "the key may withdraw: make one that may only read and trade, or set "
@@ -31,8 +32,12 @@ class Run(NamedTuple):
     permissions: Permissions | None = None
 
 
-def settle(now: datetime, run: Run, linked_before: int | None) -> Saved:
-    """linked_before: another account of ours at the same account of the exchange."""
+def settle(
+    now: datetime, run: Run, linked_before: int | None, same_again_ms: int = SAME_AGAIN_MS
+) -> Saved:
+    """linked_before: another account of ours at the same account of the exchange. same_again_ms:
+    after so long snapshots are recorded though they say nothing new.
+    """
     if linked_before is not None:
         refused = TWICE.format(linked_before)
         run = run._replace(answered=NOTHING._replace(refused=refused))
@@ -40,13 +45,15 @@ def settle(now: datetime, run: Run, linked_before: int | None) -> Saved:
     complete = answered.error is None and answered.refused is None
     moved_ms = max(filter(None, (loaded.moved_ms, answered.judged.moved_ms)), default=None)
     tier = _tier(run, moved_ms)
+    told_hash = content_of(answered.judged.snapshots)
+    tells = bool(told_hash) and not _said(run, told_hash, moved_ms, same_again_ms)
     due_at = {
         kind: now if kind in answered.again else now + next_in(tier, kind, *_turn(loaded))
         for kind in answered.cursors
     }
     return Saved(
         loaded=loaded,
-        events=answered.judged.events,
+        events=[*answered.judged.events, *(answered.judged.snapshots if tells else ())],
         cursors=answered.cursors,
         through_ms=answered.through_ms,
         due_at=due_at,
@@ -54,6 +61,8 @@ def settle(now: datetime, run: Run, linked_before: int | None) -> Saved:
         tier=tier,
         since_ms=loaded.since_ms if loaded.since_ms or not complete else run.now_ms,
         moved_ms=moved_ms,
+        told_hash=told_hash if tells else loaded.told_hash,
+        told_ms=run.now_ms if tells else loaded.told_ms,
         complete=complete,
         failed=not complete and not answered.throttled_ms,
         error=answered.error or answered.refused,
@@ -61,6 +70,14 @@ def settle(now: datetime, run: Run, linked_before: int | None) -> Saved:
         venue_uid=run.permissions.uid if run.permissions else None,
         permissions_asked=run.permissions is not None,
     )
+
+
+def _said(run: Run, told_hash: str, moved_ms: int | None, same_again_ms: int) -> bool:
+    """Whether the last snapshots said the same, lately, and nothing moved since."""
+    loaded = run.loaded
+    if loaded.told_ms is None or loaded.told_hash != told_hash:
+        return False
+    return run.now_ms - loaded.told_ms < same_again_ms and (moved_ms or 0) < loaded.told_ms
 
 
 def _turn(loaded: Loaded) -> tuple[int, int]:

@@ -40,6 +40,16 @@ class Failing(NamedTuple):
     error: str | None
 
 
+class Gaps(NamedTuple):
+    """Open gaps of user streams of one venue, by cause. down: that have not ended."""
+
+    venue: str
+    cause: str
+    gaps: int
+    down: int
+    oldest_seconds: float
+
+
 def groups(connection: Any) -> list[Group]:
     cursor = connection.cursor()
     cursor.execute(SQL["groups"])
@@ -56,3 +66,12 @@ def failing(connection: Any) -> list[Failing]:
     cursor = connection.cursor()
     cursor.execute(SQL["failing"], (FAILING_SHOWN,))
     return [Failing(*row) for row in cursor.fetchall()]
+
+
+def gaps(connection: Any) -> list[Gaps]:
+    cursor = connection.cursor()
+    cursor.execute(SQL["gaps"])
+    return [
+        Gaps(venue, cause, int(number), int(down), int(oldest) / 1e6)
+        for venue, cause, number, down, oldest in cursor.fetchall()
+    ]

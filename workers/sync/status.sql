@@ -27,6 +27,16 @@ WHERE state = 'suspended' OR failures > 0
 ORDER BY state DESC, failures DESC, account_id
 LIMIT %s;
 
+-- name: gaps
+-- Of user streams: what no sync has read past yet, and what is still down.
+SELECT a.venue, g.cause, COUNT(*), SUM(g.until_ms IS NULL),
+  MAX(TIMESTAMPDIFF(MICROSECOND, g.opened_at, UTC_TIMESTAMP(6)))
+FROM fleet_stream_gaps g
+JOIN fleet_sync_accounts a ON a.account_id = g.account_id
+WHERE g.closed_at IS NULL AND a.state = 'active'
+GROUP BY a.venue, g.cause
+ORDER BY a.venue, g.cause;
+
 -- name: ran_since
 -- Whether the account was asked, with or without success, after a moment.
 SELECT version, ran_at, error, state FROM fleet_sync_accounts WHERE account_id = %s;

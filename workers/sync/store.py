@@ -15,6 +15,7 @@ import orjson
 from shared.exchanges.venue import Cursor, Found, Kind, Product
 from shared.mysql import outbox
 from shared.mysql.book_rows import Rows
+from shared.mysql.connection import transaction
 from shared.mysql.outbox import NewEvent
 from shared.queries import load
 from workers.sync.judge import time_ms
@@ -27,7 +28,8 @@ IDS = UUID("0b0c4c36-8f5f-5b0e-a6b5-3a7f4b0f8d5e")
 ERROR_LETTERS = 512
 UNCONFIRMED_AT_ONCE = 5_000
 _PLAIN = (
-    "account_id", "venue", "product", "egress", "tier", "since_ms", "moved_ms", "failures",
+    "account_id", "venue", "product", "egress", "tier", "since_ms", "moved_ms", "told_hash",
+    "told_ms", "failures",
     "version", "permissions_at",
 )  # fmt: skip
 
@@ -43,6 +45,8 @@ class Loaded:
     tier: TierName
     since_ms: int | None
     moved_ms: int | None
+    told_hash: str | None
+    told_ms: int | None
     failures: int
     version: int
     permissions_at: datetime | None
@@ -72,6 +76,8 @@ class Saved:
     tier: TierName
     since_ms: int | None
     moved_ms: int | None
+    told_hash: str | None
+    told_ms: int | None
     complete: bool
     failed: bool
     error: str | None
@@ -156,18 +162,18 @@ def same_exchange_account(connection: Any, loaded: Loaded, venue_uid: str) -> in
 
 def confirm(connection: Any) -> int:
     """Cursors whose rows are all in the books are complete; returns how many. Commits."""
-    cursor = connection.cursor()
-    cursor.execute(SQL["unconfirmed"], (UNCONFIRMED_AT_ONCE,))
     waits: dict[tuple[int, int, int], bool] = {}
     confirmed = 0
-    for account_id, kind, through_ms, first, last in cursor.fetchall():
-        span = (first, last, account_id)
-        if span not in waits:
-            cursor.execute(SQL["on_their_way"], (first, last, str(account_id)))
-            waits[span] = cursor.fetchone() is not None
-        if not waits[span]:
-            confirmed += cursor.execute(SQL["confirm"], (through_ms, account_id, kind, last))
-    connection.commit()
+    with transaction(connection) as cursor:
+        cursor.execute(SQL["unconfirmed"], (UNCONFIRMED_AT_ONCE,))
+        # By account, as runs lock them: a run that is a deadlock's victim asks its venue in vain.
+        for account_id, kind, through_ms, first, last in sorted(cursor.fetchall()):
+            span = (first, last, account_id)
+            if span not in waits:
+                cursor.execute(SQL["on_their_way"], (first, last, str(account_id)))
+                waits[span] = cursor.fetchone() is not None
+            if not waits[span]:
+                confirmed += cursor.execute(SQL["confirm"], (through_ms, account_id, kind, last))
     return confirmed
 
 
@@ -176,7 +182,8 @@ def _account_row(one: Saved, now: datetime) -> tuple[Any, ...]:
     return (
         loaded.account_id, loaded.venue, loaded.product, loaded.egress,
         "active" if one.suspended is None else "suspended",
-        one.tier, loaded.keys_hash, one.venue_uid, one.since_ms, one.moved_ms,
+        one.tier, loaded.keys_hash, one.venue_uid, one.since_ms, one.moved_ms, one.told_hash,
+        one.told_ms,
         moment(one.account_due_at), moment(now) if one.complete else None,
         moment(now) if one.permissions_asked else None,
         0 if one.complete else loaded.failures + one.failed,

@@ -5,7 +5,7 @@ SELECT UTC_TIMESTAMP(6);
 
 -- name: accounts
 -- keys_hash: of the encrypted columns, so that a rotated key is seen without opening it.
-SELECT a.account_id, a.venue, a.product, a.egress, a.tier, a.since_ms, a.moved_ms, a.failures, a.version,
+SELECT a.account_id, a.venue, a.product, a.egress, a.tier, a.since_ms, a.moved_ms, a.told_hash, a.told_ms, a.failures, a.version,
   a.permissions_at, s.settings, s.api_key, s.api_secret, s.passphrase,
   SHA2(CONCAT_WS('|', s.api_key, s.api_secret, s.passphrase), 256)
 FROM fleet_sync_accounts a
@@ -39,12 +39,13 @@ ON DUPLICATE KEY UPDATE
 
 -- name: save_accounts
 INSERT INTO fleet_sync_accounts
-  (account_id, venue, product, egress, state, tier, keys_hash, venue_uid, since_ms, moved_ms, due_at, ran_at, permissions_at, failures, error, version)
+  (account_id, venue, product, egress, state, tier, keys_hash, venue_uid, since_ms, moved_ms, told_hash, told_ms, due_at, ran_at, permissions_at, failures, error, version)
 VALUES {rows}
 ON DUPLICATE KEY UPDATE
   state = IF(fleet_sync_accounts.state = 'active', VALUES(state), fleet_sync_accounts.state),
   tier = VALUES(tier), keys_hash = VALUES(keys_hash), venue_uid = COALESCE(VALUES(venue_uid), fleet_sync_accounts.venue_uid),
-  since_ms = VALUES(since_ms), moved_ms = VALUES(moved_ms), due_at = VALUES(due_at),
+  since_ms = VALUES(since_ms), moved_ms = VALUES(moved_ms), told_hash = VALUES(told_hash), told_ms = VALUES(told_ms),
+  due_at = VALUES(due_at),
   ran_at = COALESCE(VALUES(ran_at), fleet_sync_accounts.ran_at),
   permissions_at = COALESCE(VALUES(permissions_at), fleet_sync_accounts.permissions_at),
   failures = VALUES(failures), error = VALUES(error), version = fleet_sync_accounts.version + 1, claimed_until = NULL;

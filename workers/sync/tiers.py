@@ -28,6 +28,8 @@ DORMANT_MS = 30 * 86_400_000
 TOGETHER = 0.2
 """A kind that comes due within this share of its interval is asked in the same run."""
 JITTER = 0.1
+SAME_AGAIN_MS = 600_000
+"""Snapshots that say what the last ones said are recorded no more often: each is several rows."""
 PERMISSIONS_EVERY = timedelta(days=1)
 
 RETRY = timedelta(seconds=5)

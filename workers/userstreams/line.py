@@ -22,7 +22,7 @@ from shared.exchanges.errors import KeyRefused, Malformed, Refused, UnknownMarke
 from shared.exchanges.keys import Keys
 from shared.exchanges.limits import Limits
 from shared.exchanges.sockets import Socket, Sockets
-from shared.exchanges.streams import Opened, Session, UserStream, understood
+from shared.exchanges.streams import Opened, Session, UserStream, shown, understood
 from shared.exchanges.venue import Account, Found, Product, Request, Venue
 from workers.sync.account import OpenKeys
 from workers.sync.credentials import CredentialsError
@@ -67,8 +67,8 @@ class Desk(NamedTuple):
     exchanges: Exchanges
     sockets: Sockets
     limits: Limits
-    venues: Mapping[tuple[str, str], Venue]
-    streams: Mapping[tuple[str, str], UserStream]
+    venues: Mapping[tuple[str, Product], Venue]
+    streams: Mapping[tuple[str, Product], UserStream]
     open_keys: OpenKeys
     recorder: Recorder
     chance: Callable[[], float]
@@ -87,7 +87,8 @@ class Line:
         key = (linked.mark.venue, linked.mark.product)
         self._venue = desk.venues[key]
         self._stream = desk.streams[key]
-        self._heard: dict[FillKey, None] = {}
+        self._heard: dict[FillKey, int] = {}
+        self._forgotten_ms = 0
         self._venue_less_monotonic_ms = 0
         self._up_ms = 0  # venue's time
         self._up_at = 0.0  # monotonic
@@ -95,18 +96,19 @@ class Line:
         self._spoke_at = 0.0  # monotonic: the last sign of life
         self._ended: asyncio.Future[Cause] | None = None
         self._is_ready = asyncio.Event()
-        self._wanted: tuple[Product, str] | None = None
+        self._in_doubt = False  # a gap is open though it is up
 
     # -- what the node asks ------------------------------------------------------------------------
 
     def missed(self, fill: FillKey, executed_at_ms: int, margin_ms: int, grace_ms: int) -> bool:
         """Whether it should have told this fill: it was up by `margin_ms` when that happened, and
-        `grace_ms` have passed.
+        `grace_ms` have passed. Of what is so old that it may have been forgotten it says no.
         """
+        from_ms = max(self._up_ms + margin_ms, self._forgotten_ms + 1)
         return (
             self.state == "up"
             and fill not in self._heard
-            and self._up_ms + margin_ms <= executed_at_ms <= self._now_ms() - grace_ms
+            and from_ms <= executed_at_ms <= self._now_ms() - grace_ms
         )
 
     def reconnect(self) -> None:
@@ -120,7 +122,10 @@ class Line:
         return time.monotonic() - self._up_at if self.state == "up" else 0.0
 
     def still_up(self) -> None:
-        """The rows say that it is down, which another node may have written."""
+        """The rows say that it is down: another node has written that, or it told something that we
+        did not understand. From here on it is trusted again.
+        """
+        self._in_doubt = False
         self._desk.recorder.back(self.linked.account_id, self._now_ms())
 
     # -- its life ----------------------------------------------------------------------------------
@@ -145,7 +150,7 @@ class Line:
 
     def _pause(self, failures: int) -> float:
         bounds = self._desk.bounds
-        longest = min(bounds.pause * 2 ** min(failures, 16), bounds.pause_most)
+        longest: float = min(bounds.pause * 2.0 ** min(failures, 16), bounds.pause_most)
         return longest * (0.5 + 0.5 * self._desk.chance())
 
     async def _once(self, keys: Keys) -> float:
@@ -186,7 +191,7 @@ class Line:
             per_account={},
         )  # fmt: skip
         limiter = desk.limits.of(bound, egress)
-        markets = await desk.exchanges.markets(self._venue, egress, self._wanted)
+        markets = await desk.exchanges.markets(self._venue, egress)
         grant = await limiter.reserve(1, "fresh", 0, "", CONNECT_PATIENCE_MS)
         sent = False
         try:
@@ -216,7 +221,7 @@ class Line:
         if not opened.first:
             self._ready()
         tasks: set[asyncio.Future[Cause]] = {
-            asyncio.ensure_future(self._hear(opened.session, socket)),
+            asyncio.ensure_future(self._hear(opened.session, socket, caller)),
             asyncio.ensure_future(self._keep(socket, caller)),
             self._ended,
         }
@@ -229,12 +234,12 @@ class Line:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _hear(self, session: Session, socket: Socket) -> Cause:
+    async def _hear(self, session: Session, socket: Socket, caller: Caller) -> Cause:
         while True:
             message = await socket.receive()
             self._spoke_at = time.monotonic()
             if message.type == WSMsgType.TEXT:
-                cause = await self._heard_text(session, socket, message.data)
+                cause = await self._heard_text(session, socket, caller, message.data)
                 if cause is not None:
                     return cause
             elif message.type == WSMsgType.PING:
@@ -243,14 +248,19 @@ class Line:
             elif message.type != WSMsgType.PONG:
                 return "disconnected"
 
-    async def _heard_text(self, session: Session, socket: Socket, text: str) -> Cause | None:
+    async def _heard_text(
+        self, session: Session, socket: Socket, caller: Caller, text: str
+    ) -> Cause | None:
         account_id = self.linked.account_id
         try:
             heard = understood(session, text)
-        except (Malformed, UnknownMarket) as error:
-            self._wanted = error.wanted if isinstance(error, UnknownMarket) else None
-            _log.warning("stream_not_understood", account=account_id, error=str(error))
-            return "unread"
+        except UnknownMarket as error:
+            self._not_understood(error)
+            # Where the list has it by now, the stream is opened anew with that list.
+            return "unread" if await self._is_listed(error.wanted, caller) else None
+        except Malformed as error:
+            self._not_understood(error)
+            return None
         if heard.events:
             self._told(heard.events)
         for one in heard.say:
@@ -259,12 +269,27 @@ class Line:
         if heard.word == "ready":
             self._ready()
         elif heard.word == "refused":
-            raise KeyRefused(heard.says)
+            raise KeyRefused(shown(heard.says, caller.keys))
         elif heard.word == "expired":
-            self.trouble = heard.says
-            _log.info("stream_ends", account=account_id, says=heard.says)
+            self.trouble = shown(heard.says, caller.keys)
+            say = _log.info if self.state == "up" else _log.warning
+            say("stream_ends", account=account_id, says=self.trouble)
             return "expired"
         return None
+
+    async def _is_listed(self, wanted: tuple[Product, str], caller: Caller) -> bool:
+        try:
+            return wanted in await self._desk.exchanges.markets(self._venue, caller.egress, wanted)
+        except Unavailable:
+            return False
+
+    def _not_understood(self, error: FleetError) -> None:
+        """The sync reads what it was; the stream goes on, for all else that it tells."""
+        if not self._in_doubt:
+            self._in_doubt = True
+            account_id, venue = self.linked.account_id, self.linked.mark.venue
+            _log.warning("stream_not_understood", account=account_id, error=str(error))
+            self._desk.recorder.lost(account_id, venue, "unread", self._now_ms())
 
     def _ready(self) -> None:
         if self.state != "up":
@@ -272,6 +297,7 @@ class Line:
             self._up_ms, self._up_at = self._now_ms(), time.monotonic()
             self._told_ms = self._up_ms
             self._is_ready.set()
+            self._in_doubt = False
             self._desk.recorder.back(self.linked.account_id, self._up_ms)
 
     def _told(self, events: Sequence[Found]) -> None:
@@ -279,14 +305,18 @@ class Line:
         known = [one for one in events if time_ms(one) >= self.linked.mark.since_ms]
         for one in known:
             if one.type == "order.filled.1":
-                body = one.body
-                key = (body["product"], body["instrument"], body["trade_id"], body["side"])
-                self._heard[key] = None
-                if len(self._heard) > REMEMBERED:
-                    del self._heard[next(iter(self._heard))]
+                self._remember(one)
         self._told_ms = self._now_ms()
         mark = self.linked.mark
         self._desk.recorder.told(self.linked.account_id, mark.venue, self._told_ms, known)
+
+    def _remember(self, fill: Found) -> None:
+        body = fill.body
+        key = (body["product"], body["instrument"], body["trade_id"], body["side"])
+        self._heard[key] = time_ms(fill)
+        if len(self._heard) > REMEMBERED:
+            forgotten_ms = self._heard.pop(next(iter(self._heard)))
+            self._forgotten_ms = max(self._forgotten_ms, forgotten_ms)
 
     async def _keep(self, socket: Socket, caller: Caller) -> Cause:
         bounds = self._desk.bounds

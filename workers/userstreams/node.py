@@ -17,6 +17,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -47,7 +48,7 @@ class Bounds(NamedTuple):
     moved: int = 10
     margin_ms: int = 2_000
     grace_ms: int = 5_000
-    window_ms: int = 3_600_000
+    window_ms: int = 1_200_000
     stuck_seconds: float = 60.0
     steady_seconds: float = 10.0
 
@@ -77,6 +78,8 @@ class UserStreams:
         self._make = make
         self._connect = connect_mysql
         self._bounds = bounds or Bounds()
+        # Its own: the loop's default threads may all be waiting for a venue that is away.
+        self._thread = ThreadPoolExecutor(1, "fleet-userstreams")
         self._connection: Any = None
         self._lines: dict[int, Running] = {}
         self._refused: dict[int, Mark] = {}
@@ -131,7 +134,8 @@ class UserStreams:
                 await self._leave(parts.leases, ours)
         finally:
             await parts.close()
-            await asyncio.to_thread(self._drop_connection)
+            self._thread.submit(self._drop_connection)
+            self._thread.shutdown()
 
     async def _turns(self, parts: Parts, group: asyncio.TaskGroup, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -250,7 +254,10 @@ class UserStreams:
     # -- what it uses ------------------------------------------------------------------------------
 
     async def _read(self, what: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.to_thread(self._read_in_thread, what, arguments)
+        assert self._loop is not None
+        return await self._loop.run_in_executor(
+            self._thread, self._read_in_thread, what, arguments
+        )
 
     def _read_in_thread(self, what: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         try:

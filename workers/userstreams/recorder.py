@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
@@ -76,6 +77,8 @@ class Recorder:
         self._tell_suspended = tell_suspended
         self._report = report
         self._bounds = bounds or Bounds()
+        # Its own: the loop's default threads may all be waiting for a venue that is away.
+        self._thread = ThreadPoolExecutor(1, "fleet-recorder")
         self._connection: Any = None
         self._events: list[Told] = []
         self._changes: list[Change] = []
@@ -132,9 +135,9 @@ class Recorder:
             self._wake.clear()
             batch = self._take()
             try:
-                await asyncio.to_thread(self._write, batch)
+                await self._in_thread(self._write, batch)
                 batch = NOTHING
-                await asyncio.to_thread(self._ask)
+                await self._in_thread(self._ask)
                 failures = 0
             except Unavailable as error:
                 _log.warning("streams_not_recorded", error=str(error), events=len(batch.events))
@@ -147,7 +150,11 @@ class Recorder:
                 self._wake.set()
             else:
                 self._settled.set()
-        await asyncio.to_thread(self._drop_connection)
+        self._thread.submit(self._drop_connection)
+        self._thread.shutdown()
+
+    async def _in_thread(self, work: Callable[..., None], *arguments: Any) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
     def end(self) -> None:
         self._ending = True

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from shared.exchanges.venue import Found
+from shared.exchanges.venue import Found, Product
 from shared.mysql import outbox
 from shared.mysql.book_rows import Rows
 from shared.mysql.connection import transaction
@@ -20,6 +20,7 @@ from workers.sync.store import SQL as SYNC_SQL
 SQL = load(Path(__file__).with_name("store.sql"))
 
 AT_ONCE = 5_000
+KEPT_DAYS = 30
 NEAR_SECONDS = 5
 """An account that is due this soon is not asked for again."""
 
@@ -40,7 +41,7 @@ class Mark(NamedTuple):
     """What a stream was opened with; another one needs another connection."""
 
     venue: str
-    product: str
+    product: Product
     egress: str
     since_ms: int
     keys_hash: str
@@ -102,7 +103,7 @@ class Refusal(NamedTuple):
 
 
 class FillFound(NamedTuple):
-    """Identity and time of a fill in the books that the sync has reported."""
+    """Identity and time of a fill in the books."""
 
     account_id: int
     product: str
@@ -117,12 +118,12 @@ class FillFound(NamedTuple):
 
 def wanted(connection: Any, after: int, most: int) -> list[int]:
     """Accounts behind the id `after`, in order."""
-    return [account_id for (account_id,) in _read(connection, "wanted", (after, most))]
+    return [account_id for (account_id,) in _read(connection, SQL["wanted"], (after, most))]
 
 
 def number(connection: Any) -> int:
     """How many streams there should be, on all nodes."""
-    [(found,)] = _read(connection, "number", ())
+    [(found,)] = _read(connection, SQL["number"], ())
     return int(found)
 
 
@@ -130,7 +131,7 @@ def linked(connection: Any, account_ids: Sequence[int]) -> list[Linked]:
     """Those of the accounts that are (still) wanted."""
     return [
         Linked(account_id, Mark(*row[:5]), row[5], tuple(row[6:]))
-        for account_id, *row in _read(connection, "linked", (account_ids,))
+        for account_id, *row in _read(connection, SQL["linked"], (account_ids,))
     ]
 
 
@@ -138,15 +139,15 @@ def standing(connection: Any, account_ids: Sequence[int]) -> dict[int, Standing]
     """Those of the accounts that are still wanted."""
     return {
         account_id: Standing(Mark(*mark), bool(in_gap))
-        for account_id, *mark, in_gap in _read(connection, "standing", (account_ids,))
+        for account_id, *mark, in_gap in _read(connection, SQL["standing"], (account_ids,))
     }
 
 
 def found(connection: Any, account_ids: Sequence[int], since_ms: int) -> list[FillFound]:
-    """Fills of these accounts that were executed since and that the sync has reported."""
+    """Fills of these accounts that were executed since and that only the sync has reported."""
     since = moment(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=since_ms))
     arguments = (since, since_ms, account_ids, since_ms, AT_ONCE)
-    return [FillFound(*row) for row in _read(connection, "found", arguments)]
+    return [FillFound(*row) for row in _read(connection, SQL["found"], arguments)]
 
 
 # -- what they told --------------------------------------------------------------------------------
@@ -215,14 +216,15 @@ def ask(connection: Any, in_gap: Iterable[int], traded: Iterable[int]) -> int:
 
 
 def close_gaps(connection: Any) -> int:
-    """Closes those that a sync has read past, and asks for the others again. Returns how many were
-    closed. Commits.
+    """Closes those that a sync has read past, asks for the others again, and deletes old ones.
+    Returns how many were closed. Commits.
     """
     with transaction(connection) as cursor:
         cursor.execute(SQL["read_past"], (AT_ONCE,))
         done = [gap_id for (gap_id,) in cursor.fetchall()]
         if done:
             cursor.execute(SQL["close"], (done,))
+        cursor.execute(SQL["prune"], (KEPT_DAYS, AT_ONCE))
         cursor.execute(SQL["unread"], (NEAR_SECONDS, AT_ONCE))
         again = [account_id for (account_id,) in cursor.fetchall()]
         if again:
@@ -230,7 +232,7 @@ def close_gaps(connection: Any) -> int:
     return len(done)
 
 
-def _read(connection: Any, name: str, arguments: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+def _read(connection: Any, statement: str, arguments: tuple[Any, ...]) -> list[tuple[Any, ...]]:
     with transaction(connection) as cursor:
-        cursor.execute(SQL[name], arguments)
+        cursor.execute(statement, arguments)
         return list(cursor.fetchall())

@@ -53,13 +53,13 @@ SET state = 'suspended', error = %s, keys_hash = %s, version = version + 1
 WHERE account_id = %s AND state = 'active';
 
 -- name: found
--- Fills that the sync has found lately, by the index that folds read.
+-- Fills that the sync has found lately and nobody else has told, by the index that folds read.
 SELECT f.account_id, f.product, f.instrument, f.trade_id, f.side, f.executed_at_ms
 FROM fleet_sync_accounts a
 JOIN fleet_positions p ON p.account_id = a.account_id AND p.last_fill_at >= %s
 JOIN fleet_fills f ON f.account_id = p.account_id AND f.product = p.product AND f.instrument = p.instrument
   AND f.position_side = p.position_side AND f.executed_at_ms >= %s
-WHERE a.account_id IN %s AND a.moved_ms >= %s AND f.source = 'sync' AND f.kind <> 'settlement'
+WHERE a.account_id IN %s AND a.moved_ms >= %s AND f.source = 'sync' AND f.reports = 1 AND f.kind <> 'settlement'
 LIMIT %s;
 
 -- name: read_past
@@ -73,6 +73,9 @@ LIMIT %s;
 
 -- name: close
 UPDATE fleet_stream_gaps SET closed_at = UTC_TIMESTAMP(6) WHERE id IN %s;
+
+-- name: prune
+DELETE FROM fleet_stream_gaps WHERE closed_at < UTC_TIMESTAMP(6) - INTERVAL %s DAY LIMIT %s;
 
 -- name: unread
 -- Gaps have ended that no sync has read past, and the account's turn is not near: a run that was under way when it

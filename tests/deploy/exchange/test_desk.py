@@ -85,8 +85,8 @@ def test_everything_can_be_done_over_http(running: Running) -> None:
     assert truth["fills"][0]["trade_id"] == trade_id
     assert truth["positions"] == [
         {
-            "product": "linear", "symbol": "BTCUSDT", "side": "net", "qty": "0.5",
-            "entry": "30000", "realized": "0", "fees": "7.5", "funding": "-15.5",
+            "product": "linear", "symbol": "BTCUSDT", "side": "net", "settle": "USDT",
+            "qty": "0.5", "entry": "30000", "realized": "0", "fees": "7.5", "funding": "-15.5",
         }
     ]  # fmt: skip
 

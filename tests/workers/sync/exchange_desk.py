@@ -4,17 +4,14 @@ encrypted keys, the limiter, the client, the batch, the outbox, relay, streams, 
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 from deploy.exchange.exchange import wall_ms
 from deploy.exchange.server import Running, new_exchange
-from shared.exchanges.limits import Limits, limits_client
 from shared.exchanges.table import VENUES
 from shared.exchanges.venue import Product, Venue
 from shared.laravel.encrypter import Encrypter
@@ -22,8 +19,10 @@ from shared.mysql.connection import connect
 from shared.settings import Settings
 from tests.runtime_world import PARTITIONS, World, running
 from tests.scaled_venues import scaled_venues
+from tests.sync_truth import BOOKED_FILLS, CLAIMS, ahead_of_rows, true_fill
 from tests.waiting import eventually
 from workers.build import relay_of
+from workers.lease import broker_redis
 from workers.reconcile import reconcile_account
 from workers.sync import batch, planner, store
 from workers.sync.judge import QUIET_MS
@@ -34,7 +33,9 @@ LONG_AGO_MS = 3_600_000
 QUIET_FOR_MS = 3 * QUIET_MS
 RUNS = 20
 
-POOLS = [("binance", "linear"), ("binance", "spot"), ("bybit", "linear"), ("okx", "linear")]
+POOLS: Sequence[tuple[str, Product]] = [
+    ("binance", "linear"), ("binance", "spot"), ("bybit", "linear"), ("okx", "linear"),
+]  # fmt: skip
 """One for each ccxt class: where a fault depends on the venue's words, not on the product."""
 
 
@@ -100,16 +101,13 @@ class ExchangeDesk:
         """
         self.clock.ahead_ms += milliseconds
         self.close()
-        asyncio.run(self._tell_limiters())
-
-    async def _tell_limiters(self) -> None:
-        """Redis has a clock that a test cannot put forward."""
-        client = limits_client(self.settings.broker, "test")
-        limits = Limits(client, self.settings.broker_prefix, self.settings.order_share)
-        for egress in self.settings.egress:
-            limiter = limits.of(self.venues[self.venue, self.product], egress)
-            await limiter.set_clock(self.now_ms, 0)
-        await limits.close()
+        with closing(broker_redis(self.settings)) as redis:
+            for egress in self.settings.egress:
+                pool = self.venues[self.venue, self.product].ccxt_class
+                state = f"{self.settings.broker_prefix}fleet:limits:{{{pool}:{egress}}}"
+                # No test can move the clock of Redis, but what the limiter makes of it.
+                [offset] = redis.hmget(state, ["offset"])
+                redis.hset(state, "offset", int(offset or 0) + milliseconds)
 
     # -- accounts ----------------------------------------------------------------------------------
 
@@ -152,8 +150,8 @@ class ExchangeDesk:
 
     def worker(self) -> batch.Tools:
         """As another process would make them."""
-        tools = tools_of(self.settings)
-        self.workers.append(tools._replace(desk=tools.desk._replace(venues=self.venues)))
+        times = batch.Times(same_again_ms=0)  # every look is told
+        self.workers.append(tools_of(self.settings, self.venues)._replace(times=times))
         return self.workers[-1]
 
     @property
@@ -183,7 +181,6 @@ class ExchangeDesk:
                 " WHERE s.due_at <= s.ran_at"
             ):
                 return
-            print(self.world.rows("SELECT kind, LEFT(place, 100), RIGHT(place,100), found_through_ms FROM fleet_syncs WHERE due_at<=ran_at"), self.world.one("SELECT COUNT(*) FROM fleet_outbox"))
         raise AssertionError(f"more was left after {RUNS} runs")
 
     def ask_when_quiet(self) -> None:
@@ -226,8 +223,8 @@ class ExchangeDesk:
     def booked(self) -> None:
         eventually(lambda: self.world.one(
             "SELECT COUNT(*) FROM fleet_outbox WHERE state < 2") == 0, 60)  # fmt: skip
-        eventually(lambda: self.world.one(
-            "SELECT COUNT(*) FROM fleet_positions WHERE restating_from_ms IS NOT NULL") == 0)  # fmt: skip
+        restating = "SELECT COUNT(*) FROM fleet_positions WHERE restating_from_ms IS NOT NULL"
+        eventually(lambda: self.world.one(restating) == 0)
         with closing(connect(self.settings.mysql)) as connection:
             store.confirm(connection)
 
@@ -249,59 +246,13 @@ class ExchangeDesk:
             booked = sorted(self.world.rows(BOOKED_FILLS, account))
             if booked != true:
                 found.append(f"account {account}: {len(booked)} fills of {len(true)}, or others")
-            found += ahead_of_rows(self.world.rows, account, [one["at_ms"] for one in truth])
+            claims = self.world.rows(CLAIMS, str(account), account)
+            found += ahead_of_rows(claims, [one["at_ms"] for one in truth])
         return found
 
 
-BOOKED_FILLS = """
-SELECT instrument, side, executed_at_ms, qty, price, fee, IF(fee IS NULL, '', fee_asset)
-FROM fleet_fills WHERE account_id = %s
-"""
-CURSORS = """
-SELECT kind, found_through_ms, complete_through_ms FROM fleet_syncs
-WHERE account_id = %s AND kind = 'fills'
-"""
-
-
-def true_fill(fill: dict[str, Any]) -> tuple[Any, ...]:
-    """A fill of the exchange's truth as BOOKED_FILLS has it."""
-    fee = None if fill["fee"] is None else Decimal(fill["fee"])
-    amounts = (Decimal(fill["qty"]), Decimal(fill["price"]), fee)
-    asset = "" if fee is None else fill["fee_asset"]
-    return (fill["symbol"], fill["side"], fill["at_ms"], *amounts, asset)
-
-
-def ahead_of_rows(
-    rows: Callable[..., list[Any]], account: int, true_ms: Sequence[int]
-) -> list[str]:
-    """Cursors that say more than is there. true_ms: when each fill of the account was made, since
-    it was linked; asked for after the rows would be seen, so that more of them is no error of ours.
-    """
-    found = []
-    for kind, found_ms, complete_ms in rows(CURSORS, account):
-        for name, through_ms, sql in (
-            ("complete", complete_ms, BOOKED_UP_TO), ("found", found_ms, TOLD_UP_TO)
-        ):  # fmt: skip
-            if through_ms is None:
-                continue
-            true = sum(at_ms <= through_ms for at_ms in true_ms)
-            [(there,)] = rows(sql, account, through_ms)
-            if there < true:
-                found.append(f"account {account}: {kind} {name} through {through_ms}, {there} of {true}")
-    return found
-
-
-BOOKED_UP_TO = "SELECT COUNT(*) FROM fleet_fills WHERE account_id = %s AND executed_at_ms <= %s"
-TOLD_UP_TO = """
-SELECT COUNT(DISTINCT JSON_UNQUOTE(JSON_EXTRACT(data, '$.instrument')),
-  JSON_UNQUOTE(JSON_EXTRACT(data, '$.trade_id')), JSON_UNQUOTE(JSON_EXTRACT(data, '$.side')))
-FROM fleet_outbox
-WHERE type = 'order.filled.1' AND event_key = %s AND ts_us <= %s * 1000
-"""
-
-
 @contextmanager
-def exchange_desk(
+def exchange_desk(  # noqa: PLR0917 - the order people say it in
     world: World,
     settings_for: Callable[..., Settings],
     venue: str,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.errors import Unavailable
+from shared.errors import LimitReached, Unavailable
 from shared.exchanges.errors import KeyRefused, Throttled, VenueAway
 from shared.exchanges.venue import Account, Cursor, Page, Permissions
 from shared.mysql.connection import connect
@@ -28,6 +28,7 @@ from workers.lease import broker_redis
 from workers.sync import store
 from workers.sync.run import REFUSED
 from workers.sync.settle import TWICE, WITHDRAWS
+from workers.sync.tiers import SAME_AGAIN_MS
 
 pytestmark = pytest.mark.database
 
@@ -177,6 +178,26 @@ def test_a_database_that_goes_away_before_the_commit_leaves_everything_as_it_was
     assert quiet.sync(1) == {"done": 1}  # and no lease was left
 
 
+def test_a_bug_that_one_account_meets_costs_the_others_nothing(quiet: SyncWorld) -> None:
+    def buggy(account: Account, _cursor: Cursor) -> Page:
+        if account.account_id == 2:
+            raise KeyError("a row that nobody has seen before")
+        return page(fill_found(account.account_id))
+
+    quiet.answers["fills"] = buggy
+    assert quiet.sync(1, 2, 3) == {"done": 2, "failed": 1}
+    assert {data["account_id"] for _, data in quiet.outbox()} == {1, 3}
+    assert quiet.account(2, "since_ms, state") == (None, "active")
+
+
+def test_a_venue_that_cannot_be_read_further_is_the_trouble_of_its_account_alone(
+    quiet: SyncWorld,
+) -> None:
+    quiet.exchanges.troubles[2] = LimitReached("1000 rows of one millisecond")
+    assert quiet.sync(1, 2, 3) == {"done": 2, "failed": 1}
+    assert quiet.account(2, "state, error") == ("active", "1000 rows of one millisecond")
+
+
 def test_a_cursor_is_complete_once_the_ledger_has_confirmed_what_was_found(
     quiet: SyncWorld, settings_for: Callable[..., Settings]
 ) -> None:
@@ -203,3 +224,42 @@ def make_due(sync: SyncWorld, account: int) -> None:
         "UPDATE fleet_syncs SET due_at = UTC_TIMESTAMP(6) WHERE account_id = %s", (account,)
     )
     sync.world.connection.commit()
+
+
+def observed(sync: SyncWorld) -> int:
+    return sum(type_.endswith("observed.1") for type_, _ in sync.outbox())
+
+
+def test_snapshots_that_say_nothing_new_are_told_every_ten_minutes(quiet: SyncWorld) -> None:
+    quiet.sync(1)
+    assert observed(quiet) == 2
+    quiet.answers |= {"fills": page(through_ms=NOW_MS)}
+    for ahead_ms, told in ((60_000, 2), (SAME_AGAIN_MS - 1, 2), (SAME_AGAIN_MS, 4)):
+        quiet.exchanges.at_ms = NOW_MS + ahead_ms
+        make_due(quiet, 1)
+        assert quiet.sync(1) == {"done": 1}
+        assert observed(quiet) == told
+
+
+def test_snapshots_are_told_at_once_where_something_moved_or_they_differ(quiet: SyncWorld) -> None:
+    quiet.sync(1)
+    quiet.answers |= {"fills": page(fill_found(1, 2, NOW_MS + 10_000), through_ms=NOW_MS)}
+    quiet.exchanges.at_ms = NOW_MS + 60_000
+    make_due(quiet, 1)
+    quiet.sync(1)
+    assert observed(quiet) == 4  # as before, but a fill came
+    quiet.answers |= {"fills": page(), "balances": page(balance_found(1, "999"))}
+    make_due(quiet, 1)
+    quiet.sync(1)
+    assert observed(quiet) == 6
+
+
+def test_a_bug_of_ours_costs_its_account_a_pause_and_no_other_one_anything(
+    quiet: SyncWorld,
+) -> None:
+    quiet.exchanges.troubles[2] = ZeroDivisionError()
+    assert quiet.sync(1, 2, 3) == {"done": 2, "failed": 1}
+    assert quiet.account(2, "failures") == (1,)
+    assert "ZeroDivisionError" in quiet.account(2, "error")[0]
+    assert quiet.due_in(2) > 0
+    assert {data["account_id"] for _, data in quiet.outbox()} == {1, 3}

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import pytest
 
+from shared.exchanges.venue import Product
 from shared.settings import Settings
 from tests.runtime_world import World
 from tests.waiting import eventually
@@ -19,6 +21,7 @@ from tests.workers.sync.exchange_desk import POOLS, ExchangeDesk, exchange_desk
 
 pytestmark = pytest.mark.database
 
+Pool = tuple[str, Product]
 Opened = Callable[..., ExchangeDesk]
 FILLS_PATH = {
     ("binance", "linear"): "userTrades",
@@ -33,31 +36,19 @@ BROKEN = [
 
 @pytest.fixture
 def opened(world: World, settings_for: Callable[..., Settings]) -> Iterator[Opened]:
-    """A desk at one venue, its accounts linked and read once. One for each test."""
-    with _Opening(world, settings_for) as opening:
-        yield opening
+    """A desk at one venue, whose accounts are linked and were read once."""
+    with ExitStack() as stack:
 
+        def open_(venue: str, product: Product, accounts: int = 2, **more: Any) -> ExchangeDesk:
+            numbers = tuple(range(1, accounts + 1))
+            opening = exchange_desk(world, settings_for, venue, product, numbers, **more)
+            desk = stack.enter_context(opening)
+            desk.link()
+            desk.ask_all()
+            desk.pass_()
+            return desk
 
-class _Opening:
-    def __init__(self, world: World, settings_for: Callable[..., Settings]) -> None:
-        self._given = (world, settings_for)
-        self._context: Any = None
-
-    def __call__(self, venue: str, product: str, accounts: int = 2, **more: Any) -> ExchangeDesk:
-        numbers = range(1, accounts + 1)
-        self._context = exchange_desk(*self._given, venue, product, tuple(numbers), **more)
-        desk: ExchangeDesk = self._context.__enter__()
-        desk.link()
-        desk.ask_all()
-        desk.pass_()
-        return desk
-
-    def __enter__(self) -> _Opening:
-        return self
-
-    def __exit__(self, *why: object) -> None:
-        if self._context is not None:
-            self._context.__exit__(*why)
+        yield open_
 
 
 def assert_right(desk: ExchangeDesk, fills: int) -> None:
@@ -75,16 +66,16 @@ def assert_right(desk: ExchangeDesk, fills: int) -> None:
 
 
 @pytest.mark.parametrize("pool", POOLS, ids="-".join)
-def test_a_page_that_ends_inside_one_millisecond(opened: Opened, pool: tuple[str, str]) -> None:
+def test_a_page_that_ends_inside_one_millisecond(opened: Opened, pool: Pool) -> None:
     desk = opened(*pool, accounts=1)
     at_ms = desk.now_ms() - 2_000
-    desk.trade(1, repeat=1_050, at_ms=at_ms)
-    desk.trade(1, "sell", repeat=700, at_ms=at_ms + 1)
-    assert_right(desk, 1_750)
+    desk.trade(1, repeat=620, at_ms=at_ms)
+    desk.trade(1, "sell", repeat=600, at_ms=at_ms + 1)
+    assert_right(desk, 1_220)
 
 
 @pytest.mark.parametrize("pool", POOLS, ids="-".join)
-def test_rows_that_come_twice_or_late_or_change(opened: Opened, pool: tuple[str, str]) -> None:
+def test_rows_that_come_twice_or_late_or_change(opened: Opened, pool: Pool) -> None:
     desk = opened(*pool, accounts=3)
     twice, late, changing = desk.accounts
     at_ms = desk.now_ms() - 2_000
@@ -104,7 +95,7 @@ def test_rows_that_come_twice_or_late_or_change(opened: Opened, pool: tuple[str,
 
 @pytest.mark.parametrize("pool", POOLS, ids="-".join)
 def test_what_the_exchange_wrote_is_kept_letter_by_letter(
-    opened: Opened, pool: tuple[str, str]
+    opened: Opened, pool: Pool
 ) -> None:
     """The second account's answers have their numbers without quotes."""
     desk = opened(*pool)
@@ -149,7 +140,7 @@ def rows_of(desk: ExchangeDesk, account: int) -> list[Any]:
 
 @pytest.mark.parametrize("pool", POOLS, ids="-".join)
 def test_broken_answers_cost_their_account_a_run_and_nobody_a_fill(
-    opened: Opened, pool: tuple[str, str]
+    opened: Opened, pool: Pool
 ) -> None:
     desk = opened(*pool, accounts=len(BROKEN) + 2)
     once, undisturbed = desk.accounts[-2:]
@@ -230,7 +221,7 @@ def test_an_address_that_is_banned_asks_nothing_until_the_ban_is_over(opened: Op
     ("pool", "skew_ms"), [*((pool, 20_000) for pool in POOLS), (POOLS[0], -20_000)]
 )
 def test_a_clock_that_is_off_is_put_right_by_nobody(
-    opened: Opened, pool: tuple[str, str], skew_ms: int
+    opened: Opened, pool: Pool, skew_ms: int
 ) -> None:
     desk = opened(*pool)
     desk.pass_(60_000)
@@ -282,7 +273,7 @@ def suspensions_told(desk: ExchangeDesk) -> list[str]:
 
 
 @pytest.mark.parametrize("pool", POOLS, ids="-".join)
-def test_a_snapshot_between_two_fills_is_not_told(opened: Opened, pool: tuple[str, str]) -> None:
+def test_a_snapshot_between_two_fills_is_not_told(opened: Opened, pool: Pool) -> None:
     desk = opened(*pool, accounts=1)
     before = desk.reports()
     at_ms = desk.now_ms()

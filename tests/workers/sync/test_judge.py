@@ -14,7 +14,7 @@ from tests.workers.sync.samples import (
     position_found,
 )
 from workers.registry import EVENTS
-from workers.sync.judge import QUIET_MS, holds, judge, openings
+from workers.sync.judge import QUIET_MS, content_of, holds, judge, openings
 
 SNAPSHOTS = (position_found(), balance_found())
 
@@ -28,7 +28,8 @@ def test_a_snapshot_between_fills_is_left_out_and_the_fills_stay(offset_ms: int)
         NOW_MS,
     )  # fmt: skip
     assert judged.restless == (offset_ms >= -QUIET_MS)
-    assert judged.events == [moved, *([] if judged.restless else SNAPSHOTS)]
+    assert judged.events == [moved]
+    assert judged.snapshots == ([] if judged.restless else [*SNAPSHOTS])
     assert judged.moved_ms == NOW_MS + offset_ms
 
 
@@ -37,7 +38,7 @@ def test_a_snapshot_whose_movements_were_not_all_read_is_left_out() -> None:
     unread = judge({**snapshot, "cash": page()}, NOW_MS)
     half = judge({**snapshot, "cash": page(), "fills": page(more=True)}, NOW_MS)
     whole = judge({**snapshot, "cash": page(), "fills": page()}, NOW_MS)
-    assert (unread.events, half.events, whole.events) == ([], [], [SNAPSHOTS[0]])
+    assert (unread.snapshots, half.snapshots, whole.snapshots) == ([], [], [SNAPSHOTS[0]])
 
 
 def test_a_movement_that_was_told_before_disturbs_a_snapshot_of_its_second() -> None:
@@ -47,6 +48,13 @@ def test_a_movement_that_was_told_before_disturbs_a_snapshot_of_its_second() -> 
     }  # fmt: skip
     assert judge(pages, NOW_MS, NOW_MS + 800).restless
     assert not judge(pages, NOW_MS, NOW_MS - QUIET_MS - 1).restless
+
+
+def test_snapshots_say_the_same_whatever_their_moment_and_mark_and_order() -> None:
+    later = [balance_found(at_ms=NOW_MS + 1), position_found(at_ms=NOW_MS + 1, mark_price="7")]
+    assert content_of(later) == content_of(SNAPSHOTS)
+    assert content_of([*later[:1], position_found(qty="2.6")]) != content_of(SNAPSHOTS)
+    assert content_of([]) == ""
 
 
 def test_zero_is_nothing_held_however_it_is_written() -> None:

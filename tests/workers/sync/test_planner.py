@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from typing import Any
 
 import pytest
 
+from shared.endpoints import MySQLSettings
 from shared.mysql.connection import connect
+from tests.waiting import eventually
 from tests.workers.sync.conftest import EGRESSES, SyncWorld
 from tests.workers.sync.samples import page
 from workers.sync.planner import OUTSTANDING, ask_all_now, ask_now, pinned_to, plan
@@ -105,3 +109,36 @@ def test_whoever_is_asked_for_comes_now(sync: SyncWorld) -> None:
         assert ask_all_now(connection) == 2
         connection.commit()
     assert sync.plan() == [2]
+
+
+def test_asking_waits_for_a_run_that_writes_and_neither_is_a_victim(
+    sync: SyncWorld, mysql_root: MySQLSettings
+) -> None:
+    sync.answers = {"cash": page(), "fills": page()}
+    sync.link(1, 2)
+    sync.sync(1, 2)
+    with (
+        closing(connect(sync.settings.mysql)) as run,
+        closing(connect(sync.settings.mysql)) as asking,
+        closing(connect(mysql_root)) as root,
+        ThreadPoolExecutor(1) as aside,
+    ):
+        run.cursor().execute("SELECT 1 FROM fleet_sync_accounts WHERE account_id = 2 FOR UPDATE")
+        thread_id = asking.thread_id()
+        asked = aside.submit(ask_all_now, asking)
+        eventually(lambda: waits(root, thread_id))
+        run.cursor().execute("UPDATE fleet_syncs SET place = '{}' WHERE account_id = 2")
+        run.commit()
+        assert asked.result() == 2
+        asking.commit()
+
+
+def waits(root: Any, thread_id: int) -> bool:
+    """Whether a connection waits for a lock."""
+    cursor = root.cursor()
+    cursor.execute(
+        "SELECT 1 FROM information_schema.innodb_trx"
+        " WHERE trx_mysql_thread_id = %s AND trx_state = 'LOCK WAIT'",
+        (thread_id,),
+    )
+    return cursor.fetchone() is not None

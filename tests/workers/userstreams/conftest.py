@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from shared.exchanges.venue import Product
 from shared.mysql.connection import connect
 from shared.settings import Settings
 from tests.runtime_world import PARTITIONS, World, running
@@ -86,6 +87,15 @@ class Streams:
         )
         assert done == 1, self.all_gaps()
 
+    def say(self, account: int, text: str) -> None:
+        """A message of the venue, as it never wrote one."""
+
+        def say(desk: Any) -> None:
+            for one in desk.exchange.streams.of(self.desk.venue, f"key-{account}"):
+                one.say(text)
+
+        self.desk.exchange.do(say)
+
     def all_gaps(self) -> Any:
         return self.world.rows("SELECT * FROM fleet_stream_gaps ORDER BY id")
 
@@ -134,14 +144,16 @@ class Streams:
 def streams_at(
     world: World, settings_for: Callable[..., Settings], environ_for: Callable[..., dict[str, str]]
 ) -> Iterator[Callable[..., Streams]]:
-    """`streams_at("okx", "linear", (1, 2))`: accounts there, linked and read."""
+    """`streams_at("okx", "linear", (1, 2))`: accounts there, linked and read; more: settings."""
     with ExitStack() as stack:
 
-        def make(venue: str, product: str, accounts: tuple[int, ...] = (1, 2)) -> Streams:
+        def make(
+            venue: str, product: Product, accounts: tuple[int, ...] = (1, 2), **more: str
+        ) -> Streams:
             desk = stack.enter_context(exchange_desk(world, settings_for, venue, product, accounts))
             desk.link()
             desk.ask_when_quiet()
-            more = {"FLEET_PARTITIONS": str(PARTITIONS), "FLEET_EXCHANGE_URL": desk.exchange.url}
+            more |= {"FLEET_PARTITIONS": str(PARTITIONS), "FLEET_EXCHANGE_URL": desk.exchange.url}
             return Streams(
                 desk, settings_for("userstreams", **more), environ_for("userstreams", **more)
             )

@@ -8,14 +8,17 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
 import pytest
 
+from shared.exchanges import connection
 from shared.exchanges.stream_table import STREAMS
 from shared.laravel.encrypter import Encrypter
+from tests.own_redis import own_redis
 from tests.runtime_world import running
 from tests.waiting import eventually
 from tests.workers.sync.exchange_desk import POOLS
@@ -144,6 +147,41 @@ def test_a_stream_that_is_open_and_dead_is_found_by_the_sync(
         eventually(lambda: streams.close_gaps() >= 0 and streams.open_gaps() == 0)
     booked = "SELECT COUNT(*) FROM fleet_fills WHERE account_id = 1"
     assert streams.world.one(booked) == 2
+
+
+def test_a_message_that_is_not_understood_leaves_a_gap(streams_at: At) -> None:
+    streams = streams_at("okx", "linear")
+    with streams.streaming():
+        for _ in range(3):
+            streams.say(1, '{"arg": {"channel": "orders"}, "data": [{"instType": "SWAP"}]}')
+        streams.desk.trade(1)
+        eventually(lambda: len(streams.told(1)) == 1)
+        eventually(lambda: streams.gaps(1) == ["unread"])
+        assert streams.is_due(1)
+        streams.until_up()
+        assert streams.gaps(1) == ["unread"]
+
+
+def test_an_instrument_that_was_listed_a_moment_ago_is_looked_up(
+    streams_at: At, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "UNKNOWN_SECONDS", 0)
+    streams = streams_at("binance", "linear", (1,))
+    new = "NEWUSDT"
+    with streams.streaming():
+        streams.desk.exchange.do(lambda desk: list_market(desk.exchange, "BTCUSDT", new))
+        streams.desk.trade(1, symbol=new)
+        eventually(lambda: streams.gaps(1) == ["unread"])
+        streams.until_up()
+        streams.desk.trade(1, symbol=new)
+        eventually(lambda: [one["instrument"] for one in streams.told(1)] == [new])
+
+
+def list_market(exchange: Any, like: str, symbol: str) -> None:
+    """Another market of Binance's futures."""
+    key = ("binance", "linear", like)
+    market = exchange.markets[key]
+    exchange.markets["binance", "linear", symbol] = replace(market, symbol=symbol, base="NEW")
 
 
 def test_a_gap_is_open_until_a_sync_has_read_past_its_end(streams_at: At) -> None:
@@ -279,6 +317,20 @@ def test_a_killed_nodes_accounts_are_taken_over_when_its_leases_end(streams_at: 
     finally:
         killed.kill()
         killed.wait()
+
+
+def test_without_redis_streams_go_on(streams_at: At, servers: Mapping[str, str]) -> None:
+    with own_redis(servers) as redis:
+        broker = f"redis://127.0.0.1:{redis.where.port}/2"
+        streams = streams_at("bybit", "linear", FLEET_BROKER_URL=broker)
+        with streams.streaming() as node:
+            redis.stop()
+            streams.desk.trade(1)
+            eventually(lambda: len(streams.told(1)) == 1)
+            redis.start()
+            eventually(lambda: redis.client(2).dbsize() > 0)
+            assert node.info() == {"streams": 2, "up": 2}
+            assert (streams.gaps(1), streams.gaps(2)) == ([], [])
 
 
 def test_a_node_that_stops_says_what_it_gave_up(streams_at: At) -> None:

@@ -10,6 +10,8 @@ CREATE TABLE fleet_sync_accounts (
   venue_uid      VARCHAR(128) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL, -- the exchange's own id: linked twice shows
   since_ms       BIGINT UNSIGNED NULL,  -- the history is known from here on; what was held then is an opening
   moved_ms       BIGINT UNSIGNED NULL,  -- the newest fill or cash row found
+  told_hash      VARCHAR(32)  CHARACTER SET ascii COLLATE ascii_bin NULL, -- of the snapshots that were told last
+  told_ms        BIGINT UNSIGNED NULL,  -- and their watermark
   due_at         DATETIME(6)  NOT NULL DEFAULT (UTC_TIMESTAMP(6)),
   claimed_until  DATETIME(6)  NULL,     -- a task has it in hand; past: the task was lost
   ran_at         DATETIME(6)  NULL,     -- the last run that answered every question
