@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from celery import current_app
@@ -17,17 +17,24 @@ from shared.exchanges.table import VENUES
 from shared.exchanges.venue import Product, Venue
 from shared.mysql.connection import connect
 from shared.settings import Settings
+from workers.collector import calm_collector
 from workers.dispatches import dispatch
 from workers.laravel_jobs.outgoing import AccountSuspended
 from workers.lease import broker_redis
 from workers.sync import batch, planner, store
 from workers.sync.account import Desk
+from workers.sync.connections import Connections
 from workers.sync.credentials import Credentials
 from workers.sync.loop import Loop
 from workers.userstreams import store as userstreams
 
 TASK = "fleet.sync"
 QUEUE = "fleet.sync"
+
+KEYS_HELD = 10_000
+"""Accounts whose opened keys a process keeps in its memory: some 2 KB each. Others of the same
+account are others here, so a rotated key is seen at once.
+"""
 
 _tools: dict[int, batch.Tools] = {}
 _building = threading.Lock()
@@ -44,7 +51,10 @@ def close() -> None:
 def sync_accounts(settings: Settings, account_ids: Sequence[int]) -> Counter[str]:
     """The task: asks these accounts' venues what is due."""
     with _building:
-        tools = _tools.get(id(settings)) or _tools.setdefault(id(settings), tools_of(settings))
+        tools = _tools.get(id(settings))
+        if tools is None:
+            tools = _tools[id(settings)] = tools_of(settings)
+            calm_collector()
     return batch.run_batch(tools, account_ids)
 
 
@@ -54,13 +64,13 @@ def tools_of(
     """Starts the event loop that the connections to venues live on."""
     loop = Loop("fleet-exchanges")
     return batch.Tools(
-        connect_mysql=partial(connect, settings.mysql),
+        mysql=Connections(partial(connect, settings.mysql)),
         redis=broker_redis(settings),
         prefix=settings.broker_prefix,
         desk=Desk(
             exchanges=loop.wait(_exchanges(settings), 10.0),
             venues=venues,
-            open_keys=Credentials(settings).open,
+            open_keys=lru_cache(KEYS_HELD)(Credentials(settings).open),
             allow_withdraw=settings.allow_withdraw_keys,
         ),
         loop=loop,

@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from shared.exchanges.table import VENUES
 from shared.ledger.days import time_text
 from shared.mysql.connection import connect
 from shared.settings import Settings
@@ -79,12 +80,14 @@ def _show(settings: Settings, *, as_json: bool) -> None:
     with closing(connect(settings.mysql)) as connection:
         found = sync_status.groups(connection)
         troubled = sync_status.failing(connection)
+        unknown = planner.unknown(connection)
         gaps = sync_status.gaps(connection)
     if as_json:
         click.echo(json.dumps({
             "groups": [one._asdict() for one in found],
             "failing": [one._asdict() for one in troubled],
             "stream_gaps": [one._asdict() for one in gaps],
+            "not_synced": [one._asdict() for one in unknown],
         }))  # fmt: skip
         return
     table = Table(
@@ -98,6 +101,11 @@ def _show(settings: Settings, *, as_json: bool) -> None:
             number(one.unread),
         )  # fmt: skip
     console.print(table)
+    for one in unknown:
+        console.print(
+            f"[yellow]not synced: {one.accounts} active accounts with venue {one.venue!a} and "
+            f"product {one.product!a}; there are {', '.join('/'.join(pool) for pool in VENUES)}"
+        )
     if troubled:
         rows = Table("account", "venue", "state", "failures", "why")
         for bad in troubled:

@@ -52,12 +52,12 @@ def _exchange(url: str, account: int) -> Any:
 def _ask(exchange: Any, calls: dict[str, int]) -> int:
     """As many of each as our own run made, through ccxt's own methods."""
     asked = {
-        "positions": lambda: exchange.fetch_positions(),
-        "balances": lambda: exchange.fetch_balance(),
+        "positions": exchange.fetch_positions,
+        "balances": exchange.fetch_balance,
         "cash": lambda: exchange.fetch_ledger(None, None, 1000),
         "fills": lambda: exchange.fetch_my_trades(SYMBOL, None, 1000),
-        "orders": lambda: exchange.fetch_open_orders(),
-        "permissions": lambda: exchange.sapiGetAccountApiRestrictions(),
+        "orders": exchange.fetch_open_orders,
+        "permissions": exchange.sapiGetAccountApiRestrictions,
     }
     found = 0
     for kind, times in calls.items():

@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from contextlib import closing
 from datetime import datetime
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from shared.exchanges.binance_usdm import BINANCE_USDM
@@ -135,7 +136,7 @@ def _judged(
     gaps = sorted(
         (later - earlier).total_seconds() * 1000
         for moments in seen.values()
-        for earlier, later in zip(moments, moments[1:], strict=False)
+        for earlier, later in pairwise(moments)
     )
     runs = sum(max(len(moments) - 1, 0) for moments in seen.values())
     refused = sum(statistics["refused"].values())

@@ -21,6 +21,7 @@ from typing import Any
 from shared.exchanges.table import VENUES
 from shared.mysql.connection import connect
 from shared.settings import load
+from workers.collector import calm_collector
 from workers.sync import batch, planner, store
 from workers.sync_build import tools_of
 
@@ -42,6 +43,7 @@ def main() -> None:
     with closing(connect(settings.mysql)) as connection:
         planner.note_accounts(connection, VENUES, sorted(settings.egress))
     _warm(tools, venues)
+    calm_collector()
     begun = time.monotonic()
     used = _cpu()
     counts = _run(settings, tools, seconds, threads)
@@ -62,14 +64,17 @@ def _warm(tools: batch.Tools, venues: Any) -> None:
 def _run(settings: Any, tools: batch.Tools, seconds: float, threads: int) -> Counter[str]:
     counts: Counter[str] = Counter()
     running: set[Future[Counter[str]]] = set()
+    sent: list[Future[Counter[str]]] = []
     ends = time.monotonic() + seconds if seconds else None
     confirmed_at = time.monotonic()
     with ThreadPoolExecutor(threads) as pool, closing(connect(settings.mysql)) as connection:
         while ends is None or time.monotonic() < ends:
             planned = planner.plan(
                 connection, ["binance"], settings.egress,
-                lambda some: running.add(pool.submit(batch.run_batch, tools, list(some))),
+                lambda some: sent.append(pool.submit(batch.run_batch, tools, list(some))),
             )  # fmt: skip
+            running.update(sent)
+            sent.clear()
             if time.monotonic() - confirmed_at > CONFIRM_SECONDS:
                 store.confirm(connection)
                 confirmed_at = time.monotonic()

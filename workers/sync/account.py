@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
@@ -13,13 +14,15 @@ from shared.exchanges.client import Caller, Exchanges
 from shared.exchanges.keys import Keys
 from shared.exchanges.venue import Account, Kind, Permissions, Product, Venue
 from workers.sync.credentials import CredentialsError
-from workers.sync.run import NOTHING, Asked, ask, ended_by
+from workers.sync.judge import QUIET_MS
+from workers.sync.run import NOTHING, Answered, Asked, ask, ended_by
 from workers.sync.settle import WITHDRAWS, Run
 from workers.sync.store import Loaded
 from workers.sync.tiers import PERMISSIONS_EVERY, due_kinds
 
 PATIENCE_MS = 70_000
 """Longest wait for the venue's budget: a window and a little, and well within a lease."""
+CLOCK = "our clock of the venue was ahead, and is right now; it is asked again"
 BUG = "a bug of ours ({}): the log of the role `sync` has it in full"
 
 _log = telemetry.log(__name__)
@@ -82,11 +85,28 @@ async def _run(desk: Desk, venue: Venue, now: datetime, loaded: Loaded) -> Run:
         first=loaded.since_ms is None,
         moved_ms=loaded.moved_ms,
     )
+    began = time.monotonic()
     answered = await ask(asked, lambda reading: desk.exchanges.read(venue, reading, caller))
+    passed_ms = (time.monotonic() - began) * 1000
+    if answered.error is None and answered.refused is None:
+        answered = await _in_time(desk, venue, loaded, now_ms + passed_ms, answered)
     if answered.unknown_market is not None:
         # Listed since the markets were read; the next run knows it.
         await desk.exchanges.markets(venue, loaded.egress, answered.unknown_market)
     return ended(answered=answered, permissions=permissions)._replace(now_ms=now_ms)
+
+
+async def _in_time(
+    desk: Desk, venue: Venue, loaded: Loaded, expected_ms: float, answered: Answered
+) -> Answered:
+    """The clock is read anew when a venue refuses our time. What was asked for before, at a time
+    that the venue had not reached, claims too much.
+    """
+    try:
+        now_ms = await desk.exchanges.now_ms(venue, loaded.egress)
+    except FleetError as error:
+        return ended_by(error)
+    return NOTHING._replace(error=CLOCK) if expected_ms - now_ms > QUIET_MS else answered
 
 
 def _permissions_due(now: datetime, loaded: Loaded) -> bool:

@@ -13,7 +13,7 @@ import asyncio
 import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from shared.errors import Unavailable
 from shared.mysql.connection import transaction
 from workers.sync import planner, store
 from workers.sync.account import Desk, run_account
+from workers.sync.connections import Connections
 from workers.sync.loop import Loop
 from workers.sync.settle import Run, settle
 from workers.sync.store import Loaded, Saved
@@ -58,7 +59,7 @@ class Tools(NamedTuple):
     that suspends.
     """
 
-    connect_mysql: Callable[[], Any]
+    mysql: Connections
     redis: Redis
     prefix: str
     desk: Desk
@@ -67,7 +68,8 @@ class Tools(NamedTuple):
     times: Times = Times()
 
     def close(self) -> None:
-        """Connections to venues and to Redis."""
+        """Connections to venues, to Redis, and the calling thread's to MySQL."""
+        self.mysql.close()
         self.loop.wait(self.desk.exchanges.close(), CLOSE_SECONDS)
         self.loop.close()
         self.redis.close()
@@ -83,7 +85,7 @@ def run_batch(tools: Tools, account_ids: Sequence[int]) -> Counter[str]:
             counts += _run_held(tools, held)
     except BaseException:
         # Nothing was written, so nobody has to wait until the claims end.
-        with suppress(Unavailable), closing(tools.connect_mysql()) as connection:
+        with suppress(Unavailable), tools.mysql() as connection:
             planner.give_back(connection, held)
         raise
     finally:
@@ -94,7 +96,7 @@ def run_batch(tools: Tools, account_ids: Sequence[int]) -> Counter[str]:
 
 
 def _run_held(tools: Tools, account_ids: Sequence[int]) -> Counter[str]:
-    with closing(tools.connect_mysql()) as connection:
+    with tools.mysql() as connection:
         now, loaded = store.read(connection, account_ids)
         if not loaded:
             return Counter(gone=len(account_ids))

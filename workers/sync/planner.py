@@ -7,10 +7,11 @@ lost costs its accounts a pause, never their turn.
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared import telemetry
 from shared.mysql.book_rows import Rows
@@ -112,9 +113,24 @@ def note_accounts(
         changed = len(new) + cursor.execute(SQL["gone"]) + cursor.execute(SQL["back"])
         changed += _begin_again(cursor) + _lift(cursor) + _pin_again(cursor, egresses)
         cursor.execute(SQL["unknown"], (list(known),))
-        for venue, product, accounts in cursor.fetchall():
-            _log.debug("not_synced", venue=venue, product=product, accounts=accounts)
+        cursor.execute(SQL["remember_unknown"], (json.dumps(cursor.fetchall(), ensure_ascii=False),))
     return int(changed)
+
+
+class Unknown(NamedTuple):
+    """Active accounts that nobody can ask: no such venue, or not with this product."""
+
+    venue: str
+    product: str
+    accounts: int
+
+
+def unknown(connection: Any) -> list[Unknown]:
+    """As note_accounts found them last: who asks may not be allowed to read Laravel's accounts."""
+    with transaction(connection) as cursor:
+        cursor.execute(SQL["remembered_unknown"])
+        found = cursor.fetchone()
+    return [Unknown(*row) for row in json.loads(found[0])] if found else []
 
 
 def pinned_to(account_id: int, egresses: Sequence[str]) -> str:

@@ -40,11 +40,20 @@ VALUES {rows}
 ON DUPLICATE KEY UPDATE account_id = fleet_sync_accounts.account_id;
 
 -- name: unknown
--- Accounts at venues that we cannot ask.
-SELECT s.venue, s.product, COUNT(*)
+-- Accounts at venues that we cannot ask; short, because a setting holds it.
+SELECT LEFT(s.venue, 32), LEFT(s.product, 32), COUNT(*) AS accounts
 FROM fleet_account_sources s
 WHERE s.active = 1 AND (s.venue, s.product) NOT IN %s
-GROUP BY s.venue, s.product;
+GROUP BY LEFT(s.venue, 32), LEFT(s.product, 32)
+ORDER BY accounts DESC
+LIMIT 4;
+
+-- name: remember_unknown
+INSERT INTO fleet_settings (name, value) VALUES ('sync.unknown', %s)
+ON DUPLICATE KEY UPDATE value = VALUES(value);
+
+-- name: remembered_unknown
+SELECT value FROM fleet_settings WHERE name = 'sync.unknown';
 
 -- name: gone
 -- Laravel has switched them off, or deleted them.

@@ -119,9 +119,8 @@ def write(connection: Any, now: datetime, saved: Sequence[Saved]) -> list[Saved]
     versions = dict(cursor.fetchall())
     ours = [one for one in saved if versions.get(one.loaded.account_id) == one.loaded.version]
     rows = Rows(connection)
-    before = rows.run(SQL["newest_outbox"])[0][0]
-    outbox.record(rows, [event_of(found) for one in ours for found in one.events])
-    newest = rows.run(SQL["newest_outbox"])[0][0]
+    events = [event_of(found) for one in ours for found in one.events]
+    first, last = _recorded(rows, events) if events else (None, None)
     rows.write(
         SQL["save_kinds"],
         [
@@ -129,7 +128,7 @@ def write(connection: Any, now: datetime, saved: Sequence[Saved]) -> list[Saved]
                 one.loaded.account_id, kind, orjson.dumps(cursor).decode(),
                 moment(one.due_at[kind]), moment(now), one.through_ms.get(kind),
                 None if one.events else one.through_ms.get(kind),
-                before + 1 if one.events else None, newest if one.events else None,
+                first if one.events else None, last if one.events else None,
             )
             for one in ours
             for kind, cursor in one.cursors.items()
@@ -141,6 +140,14 @@ def write(connection: Any, now: datetime, saved: Sequence[Saved]) -> list[Saved]
         if one.suspended is not None:
             cursor.execute(SQL["suspend"], (one.loaded.account_id, one.suspended))
     return ours
+
+
+def _recorded(rows: Rows, events: Sequence[NewEvent]) -> tuple[int, int]:
+    """Outbox ids that these events have are among those from the first to the last."""
+    [(before,)] = rows.run(SQL["newest_outbox"])
+    outbox.record(rows, events)
+    [(newest,)] = rows.run(SQL["newest_outbox"])
+    return before + 1, newest
 
 
 def event_of(found: Found) -> NewEvent:

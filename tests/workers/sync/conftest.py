@@ -21,6 +21,7 @@ from tests.workers.sync.samples import Exchanges, venue_of
 from workers.lease import broker_redis
 from workers.sync import batch, planner
 from workers.sync.account import Desk
+from workers.sync.connections import Connections
 from workers.sync.loop import Loop
 
 EGRESSES = ("left", "right")
@@ -32,6 +33,7 @@ class SyncWorld:
 
     world: World
     settings: Settings
+    jobs: Settings
     loop: Loop
     answers: dict[Kind, Any] = field(default_factory=dict)
     exchanges: Exchanges = field(default_factory=Exchanges)
@@ -45,7 +47,7 @@ class SyncWorld:
 
     def tools(self) -> batch.Tools:
         return batch.Tools(
-            connect_mysql=partial(connect, self.settings.mysql),
+            mysql=Connections(partial(connect, self.settings.mysql)),
             redis=broker_redis(self.settings),
             prefix=self.settings.broker_prefix,
             desk=Desk(
@@ -77,7 +79,7 @@ class SyncWorld:
         self.note()
 
     def note(self) -> int:
-        with closing(connect(self.settings.mysql)) as connection:
+        with closing(connect(self.jobs.mysql)) as connection:
             return planner.note_accounts(connection, self.venues, EGRESSES)
 
     def plan(self) -> list[int]:
@@ -111,7 +113,10 @@ class SyncWorld:
 
 @pytest.fixture
 def sync(world: World, settings_for: Callable[..., Settings]) -> Iterator[SyncWorld]:
-    """Role `sync`, with its own grants."""
+    """Roles `sync` and, for what beat starts, `jobs`, each with its own grants."""
     loop = Loop("test-exchanges")
-    yield SyncWorld(world, settings_for("sync", FLEET_PARTITIONS=str(PARTITIONS)), loop)
+    settings, jobs = (
+        settings_for(role, FLEET_PARTITIONS=str(PARTITIONS)) for role in ("sync", "jobs")
+    )
+    yield SyncWorld(world, settings, jobs, loop)
     loop.close()

@@ -143,7 +143,7 @@ class ExchangeDesk:
             ],
         )  # fmt: skip
         self.world.connection.commit()
-        with closing(connect(self.settings.mysql)) as connection:
+        with closing(connect(self.jobs.mysql)) as connection:
             return planner.note_accounts(connection, VENUES, sorted(self.settings.egress))
 
     # -- the sync ----------------------------------------------------------------------------------

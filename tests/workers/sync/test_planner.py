@@ -134,8 +134,11 @@ def test_asking_waits_for_a_run_that_writes_and_neither_is_a_victim(
 
 
 def waits(root: Any, thread_id: int) -> bool:
-    """Whether a connection waits for a lock."""
+    """Whether a connection waits for a lock. InnoDB writes this table anew only where nobody has
+    read it for a tenth of a second: who polls faster sees one picture for ever.
+    """
     cursor = root.cursor()
+    cursor.execute("DO SLEEP(0.15)")
     cursor.execute(
         "SELECT 1 FROM information_schema.innodb_trx"
         " WHERE trx_mysql_thread_id = %s AND trx_state = 'LOCK WAIT'",

@@ -18,6 +18,7 @@ import pytest
 from shared.exchanges.venue import Account, Cursor, Page
 from shared.mysql import outbox
 from shared.mysql.book_rows import Rows
+from shared.mysql.connection import connect
 from shared.settings import Settings
 from tests.runtime_world import World
 from tests.workers.sync.conftest import SyncWorld
@@ -25,6 +26,7 @@ from tests.workers.sync.exchange_desk import exchange_desk
 from tests.workers.sync.samples import fill_found, page, position_found
 from workers.lease import broker_redis
 from workers.sync import batch, run, store
+from workers.sync.connections import Connections
 from workers.sync.judge import judge
 from workers.sync.loop import Loop
 
@@ -61,15 +63,15 @@ def overtaken(sync: SyncWorld) -> list[str]:
 def killed_at_any_statement(sync: SyncWorld) -> list[str]:
     """The process dies before its first, second, ... statement; another one comes later."""
     sync.answers = holding()
-    accounts = []
+    accounts: list[int] = []
     for statements in count(1):
         account = len(accounts) + 1
         accounts.append(account)
         sync.link(account)
         tools = sync.tools()
-        dying = partial(Dying, tools.connect_mysql, statements)
+        dying = partial(Dying, partial(connect, sync.settings.mysql), statements)
         try:
-            batch.run_batch(tools._replace(connect_mysql=dying), [account])
+            batch.run_batch(tools._replace(mysql=Connections(dying)), [account])
         except Died:
             sync.exchanges.at_ms += LATER_MS
             assert sync.sync(account) == {"done": 1}
@@ -224,7 +226,7 @@ def snapshots_while_it_moves(patch: Patch) -> None:
         pages = arguments[0]
         judged = judge(*arguments)
         told = [found for kind in ("positions", "balances") for found in pages[kind].events]
-        return judged._replace(events=[*judged.events, *told], restless=False)
+        return judged._replace(snapshots=told, restless=False)
 
     patch.setattr(run, "judge", hasty)
 

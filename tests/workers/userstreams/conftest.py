@@ -134,7 +134,7 @@ class Streams:
             f"UPDATE {schema}.exchange_accounts SET {column} = %s WHERE id = %s",  # noqa: S608 - ours
             value, account,
         )  # fmt: skip
-        with closing(connect(self.desk.settings.mysql)) as connection:
+        with closing(connect(self.desk.jobs.mysql)) as connection:
             planner.note_accounts(
                 connection, [(self.desk.venue, self.desk.product)], ["default"]
             )
