@@ -101,10 +101,10 @@ def _show(settings: Settings, *, as_json: bool) -> None:
             number(one.unread),
         )  # fmt: skip
     console.print(table)
-    for one in unknown:
+    for left in unknown:
         console.print(
-            f"[yellow]not synced: {one.accounts} active accounts with venue {one.venue!a} and "
-            f"product {one.product!a}; there are {', '.join('/'.join(pool) for pool in VENUES)}"
+            f"[yellow]not synced: {left.accounts} active accounts with venue {left.venue!a} and "
+            f"product {left.product!a}; there are {', '.join('/'.join(pool) for pool in VENUES)}"
         )
     if troubled:
         rows = Table("account", "venue", "state", "failures", "why")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import NamedTuple
@@ -92,7 +93,8 @@ async def _run(desk: Desk, venue: Venue, now: datetime, loaded: Loaded) -> Run:
         answered = await _in_time(desk, venue, loaded, now_ms + passed_ms, answered)
     if answered.unknown_market is not None:
         # Listed since the markets were read; the next run knows it.
-        await desk.exchanges.markets(venue, loaded.egress, answered.unknown_market)
+        with suppress(FleetError):
+            await desk.exchanges.markets(venue, loaded.egress, answered.unknown_market)
     return ended(answered=answered, permissions=permissions)._replace(now_ms=now_ms)
 
 

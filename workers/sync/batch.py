@@ -76,7 +76,9 @@ class Tools(NamedTuple):
 
 
 def run_batch(tools: Tools, account_ids: Sequence[int]) -> Counter[str]:
-    """Accounts by outcome: done, failed, suspended, skipped (leased elsewhere), fenced, gone."""
+    """Accounts by outcome: done, failed, paused, suspended, skipped (leased elsewhere), fenced,
+    gone.
+    """
     owner = secrets.token_hex(8)
     held = _take(tools, owner, account_ids)
     counts = Counter(skipped=len(account_ids) - len(held))
@@ -143,7 +145,7 @@ def _linked_before(connection: Any, run: Run) -> int | None:
 def outcome_of(one: Saved) -> str:
     if one.suspended is not None:
         return "suspended"
-    return "done" if one.complete else "failed" if one.failed else "throttled"
+    return "done" if one.complete else "failed" if one.failed else "paused"
 
 
 def _report(one: Saved) -> None:

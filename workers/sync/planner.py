@@ -110,10 +110,14 @@ def note_accounts(
         rows = Rows(connection)
         rows.write(SQL["add"], new)
         rows.flush()
-        changed = len(new) + cursor.execute(SQL["gone"]) + cursor.execute(SQL["back"])
-        changed += _begin_again(cursor) + _lift(cursor) + _pin_again(cursor, egresses)
+        changed = len(new) + _begin_again(cursor, known)
+        changed += cursor.execute(SQL["gone"], (list(known),))
+        changed += cursor.execute(SQL["back"], (list(known),))
+        changed += _lift(cursor) + _pin_again(cursor, egresses)
+        cursor.execute(SQL["lift_states"])
         cursor.execute(SQL["unknown"], (list(known),))
-        cursor.execute(SQL["remember_unknown"], (json.dumps(cursor.fetchall(), ensure_ascii=False),))
+        left = json.dumps(cursor.fetchall(), ensure_ascii=False)
+        cursor.execute(SQL["remember_unknown"], (left,))
     return int(changed)
 
 
@@ -155,8 +159,8 @@ def ask_all_now(connection: Any) -> int:
     return int(cursor.execute(SQL["all_due_now"]))
 
 
-def _begin_again(cursor: Any) -> int:
-    cursor.execute(SQL["elsewhere"], (AT_ONCE,))
+def _begin_again(cursor: Any, known: Collection[tuple[str, str]]) -> int:
+    cursor.execute(SQL["elsewhere"], (list(known), AT_ONCE))
     moved = cursor.fetchall()
     for account_id, venue, product in moved:
         cursor.execute(SQL["forget"], (account_id,))
@@ -169,7 +173,6 @@ def _lift(cursor: Any) -> int:
     rotated = [account_id for (account_id,) in cursor.fetchall()]
     if rotated:
         cursor.execute(SQL["lift"], (_named(rotated),))
-        cursor.execute(SQL["lift_state"], (_named(rotated),))
     return len(rotated)
 
 

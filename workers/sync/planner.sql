@@ -28,10 +28,11 @@ UPDATE fleet_sync_accounts SET claimed_until = UTC_TIMESTAMP(6) + INTERVAL %s SE
 UPDATE fleet_sync_accounts SET claimed_until = NULL WHERE account_id IN %s;
 
 -- name: new
-SELECT s.id, s.venue, s.product
+-- In lower case, as venues and products are spelled here.
+SELECT s.id, LOWER(s.venue), LOWER(s.product)
 FROM fleet_account_sources s
 LEFT JOIN fleet_sync_accounts a ON a.account_id = s.id
-WHERE a.account_id IS NULL AND s.active = 1 AND (s.venue, s.product) IN %s
+WHERE a.account_id IS NULL AND s.active = 1 AND (LOWER(s.venue), LOWER(s.product)) IN %s
 LIMIT %s;
 
 -- name: add
@@ -43,7 +44,7 @@ ON DUPLICATE KEY UPDATE account_id = fleet_sync_accounts.account_id;
 -- Accounts at venues that we cannot ask; short, because a setting holds it.
 SELECT LEFT(s.venue, 32), LEFT(s.product, 32), COUNT(*) AS accounts
 FROM fleet_account_sources s
-WHERE s.active = 1 AND (s.venue, s.product) NOT IN %s
+WHERE s.active = 1 AND (LOWER(s.venue), LOWER(s.product)) NOT IN %s
 GROUP BY LEFT(s.venue, 32), LEFT(s.product, 32)
 ORDER BY accounts DESC
 LIMIT 4;
@@ -56,30 +57,32 @@ ON DUPLICATE KEY UPDATE value = VALUES(value);
 SELECT value FROM fleet_settings WHERE name = 'sync.unknown';
 
 -- name: gone
--- Laravel has switched them off, or deleted them.
+-- Laravel has switched them off, deleted them, or moved them to where nobody can ask.
 UPDATE fleet_sync_accounts a
 LEFT JOIN fleet_account_sources s ON s.id = a.account_id
 SET a.state = 'inactive'
-WHERE a.state <> 'inactive' AND (s.id IS NULL OR s.active = 0);
+WHERE a.state <> 'inactive'
+  AND (s.id IS NULL OR s.active = 0 OR (LOWER(s.venue), LOWER(s.product)) NOT IN %s);
 
 -- name: back
 UPDATE fleet_sync_accounts a
 JOIN fleet_account_sources s ON s.id = a.account_id
 SET a.state = 'active', a.due_at = UTC_TIMESTAMP(6), a.failures = 0, a.error = NULL
-WHERE a.state = 'inactive' AND s.active = 1;
+WHERE a.state = 'inactive' AND s.active = 1 AND (LOWER(s.venue), LOWER(s.product)) IN %s;
 
 -- name: elsewhere
 -- Another venue or product under the same id: where the old one stood means nothing there.
-SELECT a.account_id, s.venue, s.product
+SELECT a.account_id, LOWER(s.venue), LOWER(s.product)
 FROM fleet_sync_accounts a
 JOIN fleet_account_sources s ON s.id = a.account_id
-WHERE a.venue <> s.venue OR a.product <> s.product
+WHERE (a.venue <> LOWER(s.venue) OR a.product <> LOWER(s.product))
+  AND (LOWER(s.venue), LOWER(s.product)) IN %s
 LIMIT %s;
 
 -- name: begin_again
 UPDATE fleet_sync_accounts
 SET venue = %s, product = %s, state = 'active', since_ms = NULL, moved_ms = NULL, venue_uid = NULL,
-  permissions_at = NULL, failures = 0, error = NULL, due_at = UTC_TIMESTAMP(6), version = version + 1
+  told_hash = NULL, told_ms = NULL, permissions_at = NULL, failures = 0, error = NULL, due_at = UTC_TIMESTAMP(6), version = version + 1
 WHERE account_id = %s;
 
 -- name: forget
@@ -99,10 +102,12 @@ UPDATE fleet_sync_accounts
 SET state = 'active', failures = 0, error = NULL, permissions_at = NULL, due_at = UTC_TIMESTAMP(6)
 WHERE account_id IN %s AND state = 'suspended';
 
--- name: lift_state
-UPDATE fleet_account_state
-SET status = 'active', reason = NULL, since = UTC_TIMESTAMP(6)
-WHERE account_id IN %s AND status = 'suspended';
+-- name: lift_states
+-- Of accounts that are asked again, for whatever reason.
+UPDATE fleet_account_state st
+JOIN fleet_sync_accounts a ON a.account_id = st.account_id
+SET st.status = 'active', st.reason = NULL, st.since = UTC_TIMESTAMP(6)
+WHERE st.status = 'suspended' AND a.state = 'active';
 
 -- name: unpinned
 -- Pinned to an address that FLEET_EGRESS does not name any more.

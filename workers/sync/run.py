@@ -18,6 +18,7 @@ from workers.sync.judge import MOVES, SNAPSHOTS, Judged, judge, openings
 Read = Callable[[Reading], Awaitable[Page]]
 
 REFUSED = "the exchange refuses the key: {}; store a new one"
+RESTLESS_MS = 5_000  # nobody's failure: the next look may be a quiet one
 RESTLESS = "it traded while it was read for the first time; it is read again"
 
 
@@ -38,9 +39,9 @@ class Answered(NamedTuple):
     """What came of it.
 
     cursors, through_ms: of the kinds that were read. again: kinds that must be asked at once.
-    error: why the run ended early; what was read before it stands. throttled_ms: the venue's budget
-    is used up for so long, which is nobody's failure. refused: why the account must not be asked
-    any more, for its owner to read. unknown_market: an instrument that has to be looked up.
+    error: why the run ended early; what was read before it stands. pause_ms: it is worth trying
+    again after so long, and nobody failed. refused: why the account must not be asked any more, for
+    its owner to read. unknown_market: an instrument that has to be looked up.
     """
 
     judged: Judged
@@ -48,7 +49,7 @@ class Answered(NamedTuple):
     through_ms: dict[Kind, int]
     again: set[Kind]
     error: str | None = None
-    throttled_ms: int = 0
+    pause_ms: int = 0
     refused: str | None = None
     unknown_market: tuple[Product, str] | None = None
 
@@ -90,7 +91,7 @@ def ended_by(error: FleetError) -> Answered:
     if isinstance(error, KeyRefused):
         return NOTHING._replace(refused=REFUSED.format(error.reason))
     if isinstance(error, Throttled):
-        return NOTHING._replace(error=str(error), throttled_ms=error.retry_after_ms)
+        return NOTHING._replace(error=str(error), pause_ms=error.retry_after_ms)
     unknown = error.wanted if isinstance(error, UnknownMarket) else None
     return NOTHING._replace(error=str(error), unknown_market=unknown)
 
@@ -120,7 +121,7 @@ def _answer(asked: Asked, pages: Mapping[Kind, Page], ended: Answered) -> Answer
         if early:
             return ended
         if judged.restless:
-            return NOTHING._replace(error=RESTLESS)
+            return NOTHING._replace(error=RESTLESS, pause_ms=RESTLESS_MS)
         snapshots = [pages[kind].events for kind in SNAPSHOTS if kind in pages]
         opened = openings([found for events in snapshots for found in events])
         judged = judged._replace(events=[*opened, *judged.events])

@@ -64,7 +64,7 @@ def settle(
         told_hash=told_hash if tells else loaded.told_hash,
         told_ms=run.now_ms if tells else loaded.told_ms,
         complete=complete,
-        failed=not complete and not answered.throttled_ms,
+        failed=not complete and not answered.pause_ms,
         error=answered.error or answered.refused,
         suspended=answered.refused,
         venue_uid=run.permissions.uid if run.permissions else None,
@@ -94,8 +94,8 @@ def _tier(run: Run, moved_ms: int | None) -> TierName:
 
 def _account_due_at(now: datetime, run: Run, due_at: dict[Kind, datetime]) -> datetime:
     answered = run.answered
-    if answered.throttled_ms:
-        return now + timedelta(milliseconds=answered.throttled_ms)
+    if answered.pause_ms:
+        return now + timedelta(milliseconds=answered.pause_ms)
     if answered.error is not None:
         return now + retry_in(run.loaded.failures)
     return min({**dict.fromkeys(run.kinds, now), **run.loaded.due_at, **due_at}.values())

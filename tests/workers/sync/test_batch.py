@@ -120,6 +120,15 @@ def test_a_rotated_key_lifts_the_suspension(quiet: SyncWorld) -> None:
     assert quiet.sync(2) == {"done": 1}
 
 
+def test_an_account_that_is_switched_off_and_on_is_suspended_no_more(quiet: SyncWorld) -> None:
+    quiet.exchanges.troubles[2] = KeyRefused("-2015", "-2015")
+    quiet.sync(2)
+    quiet.link(2, active=False)
+    quiet.link(2)
+    assert quiet.account(2, "state") == ("active",)
+    assert quiet.world.rows(STATE, 2) == [("active", None)]
+
+
 def test_a_key_that_may_withdraw_is_refused_unless_it_is_allowed(quiet: SyncWorld) -> None:
     quiet.permissions = Permissions(withdraw=True)
     assert quiet.sync(1) == {"suspended": 1}
@@ -151,7 +160,7 @@ def test_a_venue_that_is_away_is_asked_more_and_more_rarely(quiet: SyncWorld) ->
 
 def test_a_used_up_budget_is_waited_for_and_is_no_failure(quiet: SyncWorld) -> None:
     quiet.exchanges.troubles[1] = Throttled("weight", 7_000)
-    assert quiet.sync(1) == {"throttled": 1}
+    assert quiet.sync(1) == {"paused": 1}
     assert quiet.account(1, "failures") == (0,)
     assert 5 < quiet.due_in(1) <= 7
 

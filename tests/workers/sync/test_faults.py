@@ -202,8 +202,8 @@ def test_an_address_that_is_banned_asks_nothing_until_the_ban_is_over(opened: Op
         desk.trade(account)
     other = desk.worker()
     desk.fault("banned", address="127.0.0.1", value=180)
-    assert desk.ask(left[0], tools=desk.worker()) == {"throttled": 1}
-    assert desk.ask(*desk.accounts, tools=other) == {"throttled": len(left), "done": len(right)}
+    assert desk.ask(left[0], tools=desk.worker()) == {"paused": 1}
+    assert desk.ask(*desk.accounts, tools=other) == {"paused": len(left), "done": len(right)}
     assert desk.refused() == {"418": 1}
     failures, due_in = desk.account(
         left[0], "failures, TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(6), due_at)"

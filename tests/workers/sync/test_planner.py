@@ -73,6 +73,22 @@ def test_accounts_follow_laravel(sync: SyncWorld) -> None:
     assert sync.world.rows("SELECT 1 FROM fleet_sync_accounts WHERE account_id = 3") == []
 
 
+def test_a_venue_is_known_however_laravel_spells_it(sync: SyncWorld) -> None:
+    sync.link(1, venue="Testing")
+    assert sync.account(1, "venue") == ("testing",)
+    assert sync.note() == 0
+    assert sync.plan() == [1]
+
+
+def test_an_account_that_moved_to_where_nobody_can_ask_rests(sync: SyncWorld) -> None:
+    sync.link(1, 2)
+    sync.link(1, venue="kraken")
+    assert sync.account(1, "state, venue") == ("inactive", "testing")
+    assert sync.plan() == [2]
+    sync.link(1)
+    assert sync.account(1, "state") == ("active",)
+
+
 def test_an_account_that_moved_to_another_venue_begins_again(sync: SyncWorld) -> None:
     sync.answers = {"cash": page(), "fills": page()}
     sync.link(1)

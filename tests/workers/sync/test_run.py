@@ -103,7 +103,7 @@ def test_a_refused_key_ends_the_run(kind: Kind) -> None:
 
 def test_a_used_up_budget_is_no_failure() -> None:
     answered = asked({**QUIET, "cash": Throttled("weight", 4_000)})
-    assert (answered.throttled_ms, answered.refused) == (4_000, None)
+    assert (answered.pause_ms, answered.refused) == (4_000, None)
 
 
 def test_symbols_that_are_named_after_their_fills_were_read_are_kept_for_the_next_run() -> None:
