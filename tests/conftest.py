@@ -88,6 +88,16 @@ CREATE TABLE cache_locks (
 }
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What asks the servers is marked `database`: with other servers only that is worth a second
+    run (see .ci/run).
+    """
+    for item in items:
+        if "servers" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.database)
+
+
 @pytest.fixture(scope="session")
 def servers() -> Mapping[str, str]:
     """`.servers.env`, or the file FLEET_ENV_FILE names, as a mapping."""

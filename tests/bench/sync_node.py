@@ -2,8 +2,9 @@
 
     python -m tests.bench.sync_node SCALE SECONDS THREADS
 
-SCALE: the venues' windows are so much shorter here as at the local exchange. Ends after SECONDS, or
-with SECONDS 0 once everybody was asked once, and prints what it used as JSON.
+SCALE: the venues' windows are so much shorter, as at the local exchange. Ends after SECONDS, in
+which the times between two turns of an account are as much shorter; with SECONDS 0 once everybody
+was asked once. Prints what it used as JSON.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from typing import Any
 from shared.exchanges.table import VENUES
 from shared.mysql.connection import connect
 from shared.settings import load
+from tests.scaled_venues import scaled_venues
 from workers.collector import calm_collector
-from workers.sync import batch, planner, store
+from workers.sync import batch, planner, store, tiers
 from workers.sync_build import tools_of
 
 PLAN_SECONDS = 0.5
@@ -33,12 +35,12 @@ CONFIRM_SECONDS = 2.0
 def main() -> None:
     scale, seconds, threads = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
     settings = load("sync", os.environ)
-    venues = {
-        key: venue._replace(
-            weights=venue.weights._replace(window_ms=venue.weights.window_ms // scale)
-        )
-        for key, venue in VENUES.items()
-    }
+    venues = scaled_venues(scale)
+    if seconds:
+        tiers.EVERY = {
+            tier: {kind: every / scale for kind, every in kinds.items()}
+            for tier, kinds in tiers.EVERY.items()
+        }
     tools = tools_of(settings, venues)
     with closing(connect(settings.mysql)) as connection:
         planner.note_accounts(connection, VENUES, sorted(settings.egress))
