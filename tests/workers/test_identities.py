@@ -228,14 +228,15 @@ def test_a_locked_account_stays_due(books: Books, world: World) -> None:
 
 
 def test_open_identity_breaks_are_a_metric(
-    books: Books, world: World, mysql_connection: Any
+    books: Books, world: World, settings_for: Callable[..., Settings]
 ) -> None:
     books.record(*round_trip())
     world.run("UPDATE fleet_positions SET realized = 1")
     books.check()
-    found = collect(
-        mysql_connection, world.redis, world.settings.prefix, ("orders",), 4, budget_bytes=None
-    )
+    with closing(connect(settings_for("metrics").mysql)) as connection:
+        found = collect(
+            connection, world.redis, world.settings.prefix, ("orders",), 4, budget_bytes=None
+        )
     assert found.identity_breaks == 1
     assert found.breaks_by_kind == {"identity": 1}
 
