@@ -80,7 +80,7 @@ def _cycle(place: Place, accounts: int, seconds: float) -> Cycle:
     with exchange_desk(place, scale=SCALE) as desk:
         _prepare(place, desk, numbers)
         node = _node(place, desk, SCALE, seconds, THREADS)
-        seen = _watch(place, node, desk, accounts, seconds)
+        seen = _watch(place, desk, accounts, seconds)
         found = place.result(node)
         statistics = desk.do("statistics")
     return _judged(seen, statistics, found)
@@ -106,11 +106,13 @@ def _node(
 
 
 def _watch(
-    place: Place, node: subprocess.Popen[str], desk: ExchangeDesk, accounts: int, seconds: float
+    place: Place, desk: ExchangeDesk, accounts: int, seconds: float
 ) -> dict[int, list[datetime]]:
-    """When each account was read whole, while some of them trade. From the second cycle on."""
-    del node
+    """When each account was read whole, while some of them trade. From the third cycle on: at first
+    there is more to ask, what a key may do and all open orders.
+    """
     seen: dict[int, list[datetime]] = defaultdict(list)
+    read: dict[int, set[datetime]] = defaultdict(set)
     with closing(place.mysql()) as connection:
         cursor = connection.cursor()
         ends = time.monotonic() + seconds
@@ -121,8 +123,10 @@ def _watch(
             for account, ran_at in cursor.fetchall():
                 if not seen[account] or seen[account][-1] != ran_at:
                     seen[account].append(ran_at)
+                if not warm:
+                    read[account].add(ran_at)
             connection.commit()
-            if not warm and len(seen) == accounts:
+            if not warm and sum(len(times) > 1 for times in read.values()) == accounts:
                 warm = True
                 seen.clear()
                 desk.do("forget_statistics")

@@ -73,9 +73,14 @@ async def ask(asked: Asked, read: Read) -> Answered:
             if kind == "fills" and wanted:
                 cursor = _with_wanted(cursor, wanted)
             pages[kind] = await read(asked.venue.readings[kind](asked.account, cursor))
-            if kind == "fills":
-                wanted = {}  # served
-            wanted = _merged(wanted, pages[kind].wanted)
+            served = kind == "fills"
+            wanted = _merged({} if served else wanted, pages[kind].wanted)
+        if wanted and "fills" in pages:
+            # Orders are read last, because one that is gone was filled before: so look once more.
+            before, reading = pages["fills"], asked.venue.readings["fills"]
+            after = await read(reading(asked.account, _with_wanted(before.cursor, wanted)))
+            pages["fills"] = after._replace(events=[*before.events, *after.events])
+            wanted = dict(after.wanted)
     except FleetError as error:
         ended = ended_by(error)
     if wanted:

@@ -106,14 +106,36 @@ def test_a_used_up_budget_is_no_failure() -> None:
     assert (answered.pause_ms, answered.refused) == (4_000, None)
 
 
-def test_symbols_that_are_named_after_their_fills_were_read_are_kept_for_the_next_run() -> None:
-    told: dict[Kind, Any] = {
-        "fills": page(cursor={"at": 9}),
-        "orders": page(wanted={"ETHUSDT": 0, "BTCUSDT": 7}),
-    }
+def test_symbols_that_orders_name_are_read_in_the_same_run() -> None:
+    """An order that is gone was filled before: the look at its fills must not wait for a turn."""
+    seen: list[Cursor] = []
+
+    def fills(_account: Account, cursor: Cursor) -> Page:
+        seen.append(cursor)
+        return page(fill_found(trade=len(seen)), cursor={"at": len(seen)}, through_ms=NOW_MS)
+
+    told: dict[Kind, Any] = {**QUIET, "fills": fills, "orders": page(wanted={"BTCUSDT": 7})}
+    answered = asked(told, first=True)
+    assert seen == [{}, {"at": 1, "wanted": {"BTCUSDT": 7}}]
+    assert answered.cursors["fills"] == {"at": 2}
+    assert (answered.again, answered.error) == (set(), None)
+    trades = [found for found in answered.judged.events if found.type == "order.filled.1"]
+    assert trades == [fill_found(trade=1), fill_found(trade=2)]
+
+
+def test_symbols_that_could_not_be_read_after_all_are_kept_for_the_next_run() -> None:
+    looks = iter([page(cursor={"at": 9})])
+
+    def fills(_account: Account, _cursor: Cursor) -> Page:
+        found = next(looks, None)
+        if found is None:
+            raise VenueAway("503")
+        return found
+
+    told: dict[Kind, Any] = {"fills": fills, "orders": page(wanted={"ETHUSDT": 0, "BTCUSDT": 7})}
     answered = asked(told, cursors={"fills": {"wanted": {"SOLUSDT": 3}}})
     assert answered.cursors["fills"] == {"at": 9, "wanted": {"ETHUSDT": 0, "BTCUSDT": 7}}
-    assert answered.again == {"fills"}
+    assert (answered.again, answered.error) == ({"fills"}, "503")
 
 
 def test_a_later_time_of_a_symbol_is_not_forgotten_for_one_that_is_not_known() -> None:
