@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import datetime
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -171,7 +169,7 @@ def cpu(place: Place, *, accounts: int, rounds: int) -> Figure:
     """
     place.empty()
     numbers = range(1, accounts + 1)
-    with one_cpu(), exchange_desk(place, scale=SCALE * 1000) as desk:
+    with exchange_desk(place, scale=SCALE * 1000) as desk:
         _prepare(place, desk, numbers)
         _ours(place, desk, accounts)  # links them
         for number in numbers:
@@ -186,20 +184,6 @@ def cpu(place: Place, *, accounts: int, rounds: int) -> Figure:
         "sync: accounts per CPU-second against a plain loop over ccxt", 3.0, found, "accounts/s",
         f"{accounts} accounts of Binance futures, the same requests",
     )  # fmt: skip
-
-
-@contextmanager
-def one_cpu() -> Iterator[None]:
-    """For this process and those that it starts: the exchange as well. Two virtual CPUs are often
-    one core, and who overlaps with the exchange there, as we do and a plain loop cannot, would pay
-    for its work in CPU time.
-    """
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(before)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 def _ours(place: Place, desk: ExchangeDesk, accounts: int) -> tuple[float, dict[str, int]]:
