@@ -80,7 +80,7 @@ class Place(NamedTuple):
         """The JSON object that the process prints last. RuntimeError with its log if it failed."""
         out, _ = process.communicate(timeout=seconds)
         if process.returncode:
-            log = self.log.read_text(encoding="utf-8", errors="replace")[-30000:]
+            log = self.log.read_text(encoding="utf-8", errors="replace")[-3000:]
             raise RuntimeError(f"{process.args!r} ended with {process.returncode}: {log}")
         found: dict[str, Any] = json.loads(out.splitlines()[-1])
         return found
