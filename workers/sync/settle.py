@@ -44,7 +44,7 @@ def settle(
     loaded, answered = run.loaded, run.answered
     complete = answered.error is None and answered.refused is None
     moved_ms = max(filter(None, (loaded.moved_ms, answered.judged.moved_ms)), default=None)
-    tier = _tier(run, moved_ms)
+    tier = _tier(run, moved_ms) if complete else loaded.tier
     told_hash = content_of(answered.judged.snapshots)
     tells = bool(told_hash) and not _said(run, told_hash, moved_ms, same_again_ms)
     due_at = {
@@ -85,11 +85,13 @@ def _turn(loaded: Loaded) -> tuple[int, int]:
 
 
 def _tier(run: Run, moved_ms: int | None) -> TierName:
-    """Where no snapshot of positions was judged, the account stays what it was."""
+    """Where positions were not asked for this time, the account stays what it was. Spot has none:
+    there only what moves counts.
+    """
     holds = run.answered.judged.holds
-    if holds is None:
+    if holds is None and "positions" in run.kinds:
         return run.loaded.tier
-    return tier_of(run.now_ms, moved_ms, holds=holds)
+    return tier_of(run.now_ms, moved_ms, holds=bool(holds))
 
 
 def _account_due_at(now: datetime, run: Run, due_at: dict[Kind, datetime]) -> datetime:

@@ -28,7 +28,7 @@ from workers.lease import broker_redis
 from workers.sync import store
 from workers.sync.run import REFUSED
 from workers.sync.settle import TWICE, WITHDRAWS
-from workers.sync.tiers import SAME_AGAIN_MS
+from workers.sync.tiers import ACTIVE_MS, SAME_AGAIN_MS
 
 pytestmark = pytest.mark.database
 
@@ -272,3 +272,28 @@ def test_a_bug_of_ours_costs_its_account_a_pause_and_no_other_one_anything(
     assert "ZeroDivisionError" in quiet.account(2, "error")[0]
     assert quiet.due_in(2) > 0
     assert {data["account_id"] for _, data in quiet.outbox()} == {1, 3}
+
+
+def test_spot_has_no_positions_and_rests_all_the_same(sync: SyncWorld) -> None:
+    """Else every spot account would be asked each minute for ever."""
+    at_ms = NOW_MS - ACTIVE_MS - 1
+    sync.answers = {
+        "balances": per_account(balance_found),
+        "cash": page(through_ms=NOW_MS),
+        "fills": page(fill_found(1, at_ms=at_ms), through_ms=NOW_MS),
+    }
+    sync.link(1)
+    sync.sync(1)
+    assert sync.account(1, "tier, moved_ms") == ("idle", at_ms)
+    sync.answers["fills"] = page(fill_found(1, 2, NOW_MS), through_ms=NOW_MS)
+    make_due(sync, 1)
+    sync.sync(1)
+    assert sync.account(1, "tier") == ("active",)
+
+
+def test_a_run_that_ended_early_leaves_the_tier_as_it_was(quiet: SyncWorld) -> None:
+    quiet.sync(1)
+    quiet.answers["positions"] = VenueAway("503")
+    make_due(quiet, 1)
+    quiet.sync(1)
+    assert quiet.account(1, "tier, failures") == ("active", 1)
