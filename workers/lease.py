@@ -15,10 +15,12 @@ from shared.settings import Settings
 
 LEASE = timedelta(seconds=660)
 """Longer than any task may run, so that a lease never ends under its owner."""
-_RELEASE = """
-if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end
-return 0
+RELEASE = """
+for _, key in ipairs(KEYS) do
+  if redis.call('get', key) == ARGV[1] then redis.call('del', key) end
+end
 """
+"""KEYS: leases. ARGV: their owner; those that are another's by now stay."""
 
 
 def broker_redis(settings: Settings, *, socket_timeout: float = 10.0) -> Redis:
@@ -56,7 +58,7 @@ def run_once(
             done = work()
             redis.hset(last_success_key(settings), name, str(int(time.time())))
         finally:
-            redis.eval(_RELEASE, 1, key, owner)
+            redis.eval(RELEASE, 1, key, owner)
         return done
     finally:
         redis.close()

@@ -22,6 +22,7 @@ from redis import Redis
 from shared import telemetry
 from shared.errors import Unavailable
 from shared.mysql.connection import transaction
+from workers.lease import RELEASE
 from workers.sync import planner, store
 from workers.sync.account import Desk, run_account
 from workers.sync.connections import Connections
@@ -32,12 +33,6 @@ from workers.sync.tiers import SAME_AGAIN_MS
 
 CLOSE_SECONDS = 10.0
 WRITES = 3  # of a batch: after a deadlock the same rows go in again
-
-_RELEASE = """
-for _, key in ipairs(KEYS) do
-  if redis.call('get', key) == ARGV[1] then redis.call('del', key) end
-end
-"""
 
 _log = telemetry.log(__name__)
 
@@ -174,4 +169,4 @@ def _take(tools: Tools, owner: str, account_ids: Sequence[int]) -> list[int]:
 def _release(tools: Tools, owner: str, account_ids: Sequence[int]) -> None:
     if account_ids:
         keys = [_key(tools, account_id) for account_id in account_ids]
-        tools.redis.eval(_RELEASE, len(keys), *keys, owner)
+        tools.redis.eval(RELEASE, len(keys), *keys, owner)

@@ -12,12 +12,16 @@ from typing import Any
 
 import MySQLdb
 
+from workers.links import mysql_errors
+
 IDLE_SECONDS = 30.0
 """Then it is opened anew: who knows what a server, or a proxy before it, does with idle ones."""
 
 
 class Connections(threading.local):
-    """`with connections() as connection:`. One whose work failed is closed."""
+    """`with connections() as connection:`. One whose work failed is closed. Errors of MySQL that
+    may pass come out as Unavailable.
+    """
 
     def __init__(self, connect: Callable[[], Any]) -> None:
         self._connect = connect
@@ -33,7 +37,8 @@ class Connections(threading.local):
         if connection is None:
             connection = self._connect()
         try:
-            yield connection
+            with mysql_errors():
+                yield connection
         except BaseException:
             _close(connection)
             raise

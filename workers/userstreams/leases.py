@@ -12,6 +12,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from shared.errors import Unavailable
+from workers.lease import RELEASE
 
 KEYS_AT_ONCE = 500
 
@@ -28,11 +29,6 @@ for number, key in ipairs(KEYS) do
   end
 end
 return held
-"""
-_RELEASE = """
-for _, key in ipairs(KEYS) do
-  if redis.call('get', key) == ARGV[1] then redis.call('del', key) end
-end
 """
 # Nodes by the time at which they count no more; returns how many there are.
 _PRESENT = """
@@ -55,7 +51,7 @@ class Leases:
         self._ms = lease_ms
         self._redis = redis
         self._hold = redis.register_script(_HOLD)
-        self._release = redis.register_script(_RELEASE)
+        self._release = redis.register_script(RELEASE)
         self._present = redis.register_script(_PRESENT)
 
     async def present(self) -> int:
