@@ -3,7 +3,8 @@
 --   paused           until when nobody may ask (ms)
 --   window           number of the venue's window that the following are about:
 --   counted          used so far, as the venue's answers say; weight it told nothing about is added
---   crossed          weight that was counted in this window or in the one before
+--   crossed          weight asked for in the window before and answered in this one. Whether a figure
+--                    holds it is not known, whichever was answered first: it stands beside them
 --   out, before      weight under way, asked for in this window, and before or near its beginning
 --   low              what backfills have had
 --   closing          weight answered so late that the next window may have been charged
@@ -35,7 +36,7 @@ end
 
 -- Upper bound of what the venue has counted, or will, in this window.
 local function used()
-  return math.max(known.counted, known.crossed) + known.out + known.before
+  return known.counted + known.crossed + known.out + known.before
 end
 
 -- Into the window of this moment. A clock set back by less than a window waits for its old one.
@@ -46,6 +47,7 @@ local function roll(window_ms)
   local adjoining = passed == 1
   known.last = adjoining and used() or 0
   known.before = adjoining and known.out or 0
-  known.crossed = adjoining and known.closing or 0
-  known.window, known.counted, known.out, known.low, known.closing = window, 0, 0, 0, 0
+  -- What was answered before this window began is in every figure of a request of this window.
+  known.counted = adjoining and known.closing or 0
+  known.window, known.crossed, known.out, known.low, known.closing = window, 0, 0, 0, 0
 end

@@ -46,7 +46,7 @@ local function wait_for_window(weight, priority)
   if per_window == 0 then return 0 end
   local most = priority == 0 and per_window or per_window - kept
   weight = math.min(weight, most)
-  if math.max(known.counted, known.crossed) + weight > most then return window_ms - elapsed + guard end
+  if known.counted + known.crossed + weight > most then return window_ms - elapsed + guard end
   if used() + weight > most then return 1 end
   if opening and known.last + used() + weight > most then return guard - elapsed end
   return priority == 2 and wait_of_backfill(weight, most) or 0
