@@ -15,7 +15,7 @@ demo: $(BIN)/fleet
 	@$(BIN)/python -m deploy.desk.demo
 
 test: $(BIN)/fleet servers
-	@$(BIN)/python -m pytest $(PYTEST)
+	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(PYTEST)
 
 servers:
 	@$(DESK) prerequisites

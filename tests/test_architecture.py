@@ -26,6 +26,7 @@ NEUTRAL = {
     "shared.telemetry",
     "shared.endpoints",
     "shared.queries",
+    "shared.changes",
     "shared.ledger",
 }
 """What a part of `shared` may use beside itself."""
