@@ -28,7 +28,7 @@ Row: TypeAlias = list[Value]
 
 Op: TypeAlias = Literal["c", "u", "d", "r", "t", "m"]
 """As Debezium names them: create, update, delete, r = read by a snapshot, t = truncate;
-m = a message about the table (DDL, a snapshot's beginning and end): `after` is then [kind, text, ...].
+m = a message about the table (DDL, a snapshot's beginning and end), `after` then [kind, text, ...].
 An update that changes the key is two rows of one transaction: d, then c.
 """
 
@@ -49,7 +49,7 @@ class Table(NamedTuple):
 
 
 class Change(NamedTuple):
-    """One row. derived: not in the log itself (a cascade, a key that a snapshot no longer found)."""
+    """One row. derived: not in the log itself (a key that a snapshot no longer found)."""
 
     table: Table
     op: Op

@@ -4,8 +4,8 @@
                          p  rows, a JSON array   or   z  the same, zstd
 
 A row is [number of the table in the header, op, before, after], and a fifth `1` where it is
-derived. Rows are encoded when they are decoded from the log, so a long transaction is held, spilled and
-cut into chunks as bytes. Where a chunk ends depends on its rows alone: a collector that reads the
+derived. Rows are encoded when they are decoded from the log, so a long transaction is held,
+spilled and cut into chunks as bytes. Where a chunk ends depends on its rows alone: a collector that reads the
 same transaction again makes the same chunks.
 """
 
