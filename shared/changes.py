@@ -6,7 +6,10 @@ or more chunks. A row of it is known by (epoch, seq, row_index), row_index from 
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, Literal, NamedTuple, TypeAlias
+
+import orjson
 
 Value: TypeAlias = int | str | list[str] | dict[str, str] | None
 """One column's value, exact, as it stands in JSON. See `shared/cdc/values.py` for each type:
@@ -92,8 +95,9 @@ class Chunk(NamedTuple):
     """A piece of one transaction, as an entry of the stream holds it.
 
     kind: `log` came from the binlog; `snapshot` was read from the table; `control` begins an epoch
-    (text says why). gtid, begins (file, pos): of this transaction, for people. first_row: row_index
-    of changes[0]. position: in the last chunk only. appended_at_us: the collector's clock.
+    (text says why). gtid, begins (file, pos): of this transaction, for people; a control entry
+    whose `begins` is ("", 0) starts at the end of the log, and what was missed is missed. first_row:
+    row_index of changes[0]. position: in the last chunk only. appended_at_us: the collector's clock.
     """
 
     epoch: int
@@ -126,3 +130,17 @@ def position_from(found: dict[str, Any]) -> Position:
     return Position(
         found["server"], found["file"], int(found["pos"]), found["gtid"], found["mark"], held
     )
+
+
+def row_key(change: Change) -> bytes:
+    """Which row it is, the same in every sink: JSON list of the key's values; of a table without a
+    key, the hash of the whole row; empty for t and m.
+    """
+    table, op, before, after, _ = change
+    row = before if after is None else after
+    if op in "tm" or row is None:
+        return b"[]"
+    if table.key:
+        return orjson.dumps([row[place] for place in table.key])
+    whole = orjson.dumps(dict(zip(table.columns, row, strict=True)))
+    return orjson.dumps([{"$sha256": hashlib.sha256(whole).hexdigest()}])

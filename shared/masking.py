@@ -22,7 +22,8 @@ SHORTEST_SECRET = 4
 SECRET_NAMES = frozenset(
     {
         "api_key", "api_secret", "apikey", "app_key", "app_previous_keys", "auth", "authorization",
-        "basic_auth", "broker_url", "cookie", "credentials", "database_url", "db_password",
+        "audit_url", "basic_auth", "broker_url", "cdc_hash_key", "cookie", "credentials",
+        "database_url", "db_password",
         "db_url", "dsn", "mysql_password", "mysql_pwd", "mysql_url", "passphrase", "passwd",
         "password", "private_key", "privatekey", "pwd", "redbeat_redis_url", "redis_password",
         "redis_url", "secret", "sentry_dsn", "session", "set_cookie", "signature", "timescale_dsn",

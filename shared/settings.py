@@ -14,7 +14,7 @@ from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from pydantic import SecretStr
 from pydantic_settings import (
@@ -35,6 +35,7 @@ from shared.endpoints import (
 from shared.errors import SettingsError
 from shared.laravel import naming
 from shared.laravel.probe import keys_begin_with
+from shared.settings_cdc import CDC_NAMES, HASHES, CdcFields, cdc_fields
 from shared.settings_exchanges import (
     DEFAULT_EGRESS,
     EXCHANGE_NAMES,
@@ -51,6 +52,7 @@ from shared.settings_laravel import (
     queue_settings,
 )
 from shared.settings_sources import Merged, Values, merge
+from shared.settings_streams import RedisBudget, parse_budget, parse_retention
 
 ROLES = (
     "streams",
@@ -64,6 +66,8 @@ ROLES = (
     "flower",
     "metrics",
     "collector",
+    "audit",
+    "timescale",
     "migrate",
     "cli",
 )
@@ -72,7 +76,7 @@ CALLS_EXCHANGES = frozenset({"sync", "userstreams"})
 # Exchange keys and encrypted Laravel jobs are read by these and nobody else.
 DECRYPTS = frozenset({"jobs", "laravel", "rq"}) | CALLS_EXCHANGES
 # Scheduling and watching need Redis only: a deployment may leave DB_* out for them.
-WITHOUT_MYSQL = frozenset({"beat", "flower"})
+WITHOUT_MYSQL = frozenset({"beat", "flower", "timescale"})
 
 SECRETS = (
     "APP_KEY",
@@ -88,9 +92,12 @@ SECRETS = (
     "FLEET_STREAMS_REDIS_URL",
     "FLEET_BROKER_URL",
     "FLEET_CREDENTIALS_KEY",
+    "FLEET_CDC_HASH_KEY",
+    "FLEET_AUDIT_URL",
 )
 _KEYS = ("APP_KEY", "APP_PREVIOUS_KEYS")
 _CREDENTIALS_KEY = ("FLEET_CREDENTIALS_KEY",)
+_HASH_KEY = ("FLEET_CDC_HASH_KEY",)
 
 FLEET_NAMES = (
     "FLEET_BROKER_PREFIX",
@@ -106,6 +113,7 @@ FLEET_NAMES = (
     "FLEET_STREAMS_REDIS_URL",
     "FLEET_STREAM_RETENTION",
     "FLEET_TIMESCALE_URL",
+    *CDC_NAMES,
     *EXCHANGE_NAMES,
     *LARAVEL_NAMES,
 )
@@ -124,24 +132,9 @@ PROCESS_NAMES = (
 _BROKER_DATABASE = 2
 _MAX_PARTITIONS = 4096  # fleet_offsets.partition_no holds 65,535; a reader per partition does not
 _QUEUE_NAME = re.compile(r"[A-Za-z0-9_.:{}-]{1,128}")
-_UNITS = {"": 1, "b": 1, "k": 10**3, "kb": 2**10, "m": 10**6, "mb": 2**20, "g": 10**9, "gb": 2**30}
-_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
-class RedisBudget(NamedTuple):
-    """What streams may use: a share of maxmemory, or bytes. Exactly one is set."""
-
-    share: Decimal | None
-    bytes: int | None
-
-    def limit(self, maxmemory: int) -> int | None:
-        """Bytes; None when it is a share and Redis has no maxmemory (0)."""
-        if self.share is None:
-            return self.bytes
-        return int(maxmemory * self.share) if maxmemory else None
-
-
-class Settings(BaseSettings):
+class Settings(CdcFields, BaseSettings):
     """Frozen; secrets are SecretStr. Build it with `load`, or by keyword in tests."""
 
     model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True, extra="forbid")
@@ -198,6 +191,11 @@ class Settings(BaseSettings):
             raise SettingsError(f"role {self.role} needs MySQL: write the DB_* lines of Laravel")
         return self.database
 
+    @property
+    def audit(self) -> MySQLSettings:
+        """Where the audit log is: our own schema, or another server."""
+        return self.audit_database or self.mysql
+
 
 def load(
     role: str,
@@ -216,7 +214,11 @@ def load(
     if not calls:
         refuse_credentials_key(role, environ)
     env_file = Path(environ.get("FLEET_ENV_FILE") or ".env")
-    refused = (*(() if role in DECRYPTS else _KEYS), *(() if calls else _CREDENTIALS_KEY))
+    refused = (
+        *(() if role in DECRYPTS else _KEYS),
+        *(() if calls else _CREDENTIALS_KEY),
+        *(() if role in HASHES else _HASH_KEY),
+    )
     merged = merge(environ, env_file, SECRETS, refused)
     return build(merged, role, exists)
 
@@ -269,27 +271,9 @@ def build(merged: Merged, role: str, exists: Callable[[str], bool] | None) -> Se
         metrics_port=_whole(values, "FLEET_METRICS_PORT", 9540, 1, MAX_PORT),
         sentry_dsn=_secret(values, "SENTRY_LARAVEL_DSN") or _secret(values, "SENTRY_DSN"),
         **exchanges._asdict(),
+        **cdc_fields(values, role),
         notes=merged.notes,
     )
-
-
-def parse_budget(text: str) -> RedisBudget:
-    """`25%` of maxmemory, or bytes with Redis' own units (`512mb`, `2gb`, `1073741824`)."""
-    share = re.fullmatch(r"(\d{1,3}(?:\.\d+)?)\s*%", text.strip(), re.ASCII)
-    if share and 0 < Decimal(share[1]) <= 100:  # noqa: PLR2004 - per cent
-        return RedisBudget(Decimal(share[1]) / 100, None)
-    size = re.fullmatch(r"(\d+)\s*([a-z]{0,2})", text.strip().lower(), re.ASCII)
-    if size and size[2] in _UNITS and int(size[1]):
-        return RedisBudget(None, int(size[1]) * _UNITS[size[2]])
-    raise SettingsError("FLEET_REDIS_BUDGET: write a share as 25% or a size as 512mb, 2gb or bytes")
-
-
-def parse_retention(text: str) -> timedelta:
-    """`24h`, `90m`, `7d`, `45s`, or seconds."""
-    found = re.fullmatch(r"(\d{1,9})\s*([smhd]?)", text.strip().lower(), re.ASCII)
-    if not found or not int(found[1]):
-        raise SettingsError("FLEET_STREAM_RETENTION: write 24h, 90m, 7d or a number of seconds")
-    return timedelta(seconds=int(found[1]) * _SECONDS[found[2]])
 
 
 def _refuse_unknown(values: Values) -> None:

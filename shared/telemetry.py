@@ -91,6 +91,25 @@ METRICS: Mapping[str, Metric] = {
         "histogram", ("venue", "priority"), "Waiting for weight before a request.", _SECONDS
     ),
     "fleet_reports_total": Metric("counter", ("outcome",), "Batch summaries for Flower."),
+    "fleet_cdc_seq": Metric("gauge", (), "Last whole transaction in the change stream."),
+    "fleet_cdc_epoch": Metric("gauge", (), "Epoch of the change stream."),
+    "fleet_cdc_lag_seconds": Metric("gauge", (), "How far the collector is behind the source."),
+    "fleet_cdc_stream_entries": Metric("gauge", (), "Entries that some sink does not have yet."),
+    "fleet_cdc_stream_bytes": Metric("gauge", (), "Memory of the change stream in Redis."),
+    "fleet_cdc_purge_seconds": Metric(
+        "gauge", (), "Until the source purges what is not read yet; +Inf: it never does."
+    ),
+    "fleet_cdc_stopped": Metric("gauge", ("reason",), "1 while the source cannot be followed."),
+    "fleet_cdc_tables_stopped": Metric("gauge", (), "Tables whose rows are left out."),
+    "fleet_cdc_transactions_total": Metric("counter", (), "Transactions appended."),
+    "fleet_cdc_rewinds_total": Metric("counter", (), "The stream begun again behind a sink."),
+    "fleet_cdc_disturbed_total": Metric("counter", ("what",), "Tries that ended, by what."),
+    "fleet_cdc_rows_total": Metric("counter", ("sink",), "Rows that a sink wrote."),
+    "fleet_cdc_quarantined_total": Metric("counter", ("sink",), "Rows that a sink refused."),
+    "fleet_cdc_sink_seq": Metric("gauge", ("sink",), "The last transaction a sink has."),
+    "fleet_cdc_sink_lag_events": Metric("gauge", ("sink",), "Transactions behind the collector."),
+    "fleet_cdc_sink_lag_seconds": Metric("gauge", ("sink",), "Age of the last one written."),
+    "fleet_cdc_sink_gap": Metric("gauge", ("sink",), "1 while entries are missing."),
     # the exporter, of the whole fleet
     "fleet_lag_events": Metric("gauge", _PARTITION, "Entries behind the stream's end."),
     "fleet_lag_seconds": Metric("gauge", _PARTITION, "Age of the next entry not yet applied."),
@@ -168,6 +187,9 @@ class _Current:
 
 
 def meter() -> Meter:
+    found = _Current.meter
+    if found is not None:
+        return found
     with _Current.lock:
         if _Current.meter is None:
             _Current.meter = Meter()

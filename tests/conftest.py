@@ -29,7 +29,7 @@ from tests.laravel_world import LaravelWorld
 from tests.runtime_world import World
 from tests.timescale_world import Timescale, own_database
 from workers.grants import PASSWORD, RoleGrants, grants
-from workers.migrate import migrate_mysql
+from workers.migrate import migrate_audit, migrate_mysql
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 USER_PASSWORD = uuid.uuid4().hex
@@ -163,6 +163,7 @@ def session_grants(
         for line in (*by_role["migrate"].mysql, *by_role["migrate"].laravel):
             cursor.execute(line.replace(PASSWORD, USER_PASSWORD))
         migrate_mysql(settings)
+        migrate_audit(settings)
         for row in by_role.values():
             if row.role not in {"migrate", "application"}:
                 for line in (*row.mysql, *row.laravel):
@@ -181,7 +182,7 @@ def fleet_schema(
         cursor.execute(
             "SELECT table_name FROM information_schema.tables WHERE table_schema = %s"
             " AND table_type = 'BASE TABLE' AND table_name NOT IN"
-            " ('fleet_alembic_version', 'fleet_settings')",
+            " ('fleet_alembic_version', 'fleet_audit_version', 'fleet_settings')",
             (schema_name,),
         )
         names = [name for (name,) in cursor.fetchall()]
@@ -369,5 +370,5 @@ def timescale(timescale_database: Timescale, settings: Settings) -> Timescale:
     """The same, migrated, its tables empty."""
     url = SecretStr(timescale_database.owner)
     timescale_database.migrate(settings.model_copy(update={"timescale_url": url}))
-    timescale_database.run("TRUNCATE fleet.equity, fleet.equity_offset")
+    timescale_database.empty()
     return timescale_database

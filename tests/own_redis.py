@@ -22,13 +22,16 @@ class OwnRedis:
         self._root = root
         self._process: subprocess.Popen[bytes] | None = None
         self.where = RedisSettings(port=port or free_port())
+        self.folder = Path(root) / "tmp"
+        self.options: list[str] = []
 
     def start(self) -> None:
         self._process = subprocess.Popen(
             [
                 "chroot", self._root, "redis-server", "--port", str(self.where.port),
                 "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", "/tmp",  # noqa: S108 - the root's own, nothing is written
-                "--maxmemory-policy", "noeviction",
+                "--maxmemory-policy", "noeviction", "--enable-protected-configs", "yes",
+                *self.options,
             ],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip

@@ -11,8 +11,9 @@ import psycopg
 
 from shared.settings import Settings
 from workers.migrate import migrate_timescale
-from workers.timescale_grants import timescale_lines
+from workers.timescale_grants import TABLES, timescale_lines
 
+ROLES = tuple(TABLES)
 PASSWORD = uuid.uuid4().hex
 
 
@@ -28,16 +29,16 @@ class Timescale:
         """As the database's owner, then the roles' grants."""
         migrate_timescale(settings)
         with psycopg.connect(self.owner) as connection:
-            for role in ("jobs", "metrics", "cli"):
+            for role in ROLES:
                 for line in timescale_lines(role, self._user(role), PASSWORD)[1:]:
                     connection.execute(line.encode())
 
     def make_roles(self, root: psycopg.Connection[tuple[object, ...]]) -> None:
-        for role in ("jobs", "metrics", "cli"):
+        for role in ROLES:
             root.execute(timescale_lines(role, self._user(role), PASSWORD)[0].encode())
 
     def drop_roles(self, root: psycopg.Connection[tuple[object, ...]]) -> None:
-        for role in ("jobs", "metrics", "cli"):
+        for role in ROLES:
             root.execute(f'DROP ROLE "{self._user(role)}"'.encode())
 
     def url(self, role: str) -> str:
@@ -48,6 +49,14 @@ class Timescale:
         with psycopg.connect(self.owner) as connection:
             cursor = connection.execute(sql.encode())
             return cursor.fetchall() if cursor.description else []
+
+    def empty(self) -> None:
+        """All tables but the version's."""
+        tables = self.run(
+            "SELECT string_agg(format('fleet.%I', tablename), ', ') FROM pg_tables"
+            " WHERE schemaname = 'fleet' AND tablename <> 'alembic_version'"
+        )
+        self.run(f"TRUNCATE {tables[0][0]}")
 
     def _user(self, role: str) -> str:
         return f"{self.name}_{role}"

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import MySQLdb
+import psycopg
 from redis import Redis
 
 from shared import telemetry
@@ -22,6 +23,8 @@ from shared.settings import Settings
 from shared.streams.assignment import PartitionId
 from shared.streams.connection import control_client, data_client
 from shared.streams.decode import routes
+from shared.timescale import editions
+from shared.timescale.connection import classify as timescale_classify
 from shared.timescale.connection import connect as timescale
 from workers import (
     attribution,
@@ -54,6 +57,8 @@ CONSUMER = "ledger"
 BOUNDS = Bounds()
 LANES = 2
 """Threads of a stream node: one waits for MySQL while the other decodes and folds."""
+HISTORY_STATEMENT_MS = 600_000
+"""Dropping old history; the first time it may be much."""
 
 
 def all_partitions(partitions: int) -> list[PartitionId]:
@@ -254,6 +259,17 @@ def copy_equity(settings: Settings) -> int:
     ends = time.monotonic() + equity_copy.RUN_SECONDS
     with closing(connect(settings.mysql)) as connection, closing(timescale(settings)) as sink:
         return equity_copy.copy_equity(connection, sink, lambda: time.monotonic() > ends)
+
+
+def keep_history(settings: Settings) -> int:
+    """Scheduled: see shared/timescale/editions.py. Nothing where no TimescaleDB is set."""
+    if settings.timescale_url is None:
+        return 0
+    with closing(timescale(settings, statement_ms=HISTORY_STATEMENT_MS)) as sink:
+        try:
+            return editions.keep(sink, settings.history_of)
+        except psycopg.Error as error:
+            raise timescale_classify(error) or error from error
 
 
 def equity_copy_status(settings: Settings, connection: Any) -> CopyStatus:

@@ -19,6 +19,7 @@ from shared.mysql.offsets import SQL as OFFSETS_SQL
 from shared.mysql.parked import Filter
 from shared.settings import Settings
 from workers import facts_cli, prices_cli, rebuild_cli, reconcile_cli, sync_cli
+from workers.cdc import cli as cdc_cli
 from workers.equity_copy import CopyStatus
 from workers.jobs.replay_parked import skip
 from workers.laravel_cli import laravel_group
@@ -177,7 +178,9 @@ def recover() -> None:
 
 
 fleet.add_command(laravel_group)
-for module in (facts_cli, prices_cli, rebuild_cli, reconcile_cli, statement_cli, sync_cli):
+for module in (
+    cdc_cli, facts_cli, prices_cli, rebuild_cli, reconcile_cli, statement_cli, sync_cli,
+):  # fmt: skip
     for group in module.COMMANDS:
         fleet.add_command(group)
 

@@ -12,11 +12,13 @@ from datetime import timedelta
 from typing import Literal, NamedTuple
 
 from shared.mysql.connection import SQL_MODE
-from shared.settings import RedisBudget, Settings
+from shared.settings import Settings
+from shared.settings_streams import RedisBudget
 
 MARIADB_MINIMUM = (10, 6)
 MYSQL_MINIMUM = (8, 0)
 REDIS_MINIMUM = (6, 2)
+CAPTURE_REDIS_MINIMUM = (7, 0)  # scripts that may write at the memory limit
 TIMESCALE_MINIMUM = (2, 10)
 CLOCK_SECONDS = 1.0
 PACKET_BYTES = 16 * 2**20  # the default of both servers; a batch of reports stays below 4 MiB
@@ -48,44 +50,6 @@ def mysql_version(variables: Variables) -> list[Finding]:
         return [Finding("mysql version", "ok", f"{name} {text}")]
     least_text = ".".join(map(str, least))
     return [Finding("mysql version", "fail", f"{name} {text}", f"upgrade to {least_text} or newer")]
-
-
-def mysql_binlog(variables: Variables) -> list[Finding]:
-    """The binlog is the source of change capture; a wrong format loses or corrupts rows."""
-    if variables.get("log_bin", "OFF") != "ON":
-        text = "the binlog is off: changes cannot be captured, nor a backup rolled forward"
-        return [Finding("binlog", "fail", text, "my.cnf: log_bin, server_id = 1; then restart")]
-    wanted = {
-        "binlog_format": ("ROW", "statements cannot be captured"),
-        "binlog_row_image": ("FULL", "rows are captured with holes"),
-        "binlog_row_metadata": ("FULL", "unsigned numbers and names of columns are lost"),
-        "binlog_row_value_options": ("", "JSON is captured as differences"),
-    }
-    found = [
-        Finding(
-            "binlog",
-            "fail",
-            f"{name} is {variables[name] or 'empty'}: {why}",
-            f"my.cnf: {name} = {want or chr(39) * 2}; SET GLOBAL {name} = '{want}'",
-        )
-        for name, (want, why) in wanted.items()
-        if name in variables and variables[name].upper() != want
-    ]
-    return found or [Finding("binlog", "ok", "row format, full image, full metadata")]
-
-
-def mysql_durability(variables: Variables) -> list[Finding]:
-    flush = variables["innodb_flush_log_at_trx_commit"]
-    found = [Finding("commits", "ok", "innodb_flush_log_at_trx_commit = 1")]
-    if flush != "1":
-        text = f"innodb_flush_log_at_trx_commit is {flush}: a crash loses committed transactions"
-        cure = "my.cnf: innodb_flush_log_at_trx_commit = 1; SET GLOBAL the same"
-        found = [Finding("commits", "fail", text, cure)]
-    if variables.get("log_bin") == "ON" and variables.get("sync_binlog") != "1":
-        text = f"sync_binlog is {variables.get('sync_binlog')}: after a power cut binlog and tables"
-        cure = "my.cnf: sync_binlog = 1; SET GLOBAL sync_binlog = 1 (slower commits)"
-        found.append(Finding("commits", "warn", f"{text} may differ", cure))
-    return found
 
 
 def mysql_session(variables: Variables) -> list[Finding]:
@@ -152,6 +116,16 @@ def redis_version(name: str, info: Mapping[str, object]) -> list[Finding]:
         return [Finding(name, "ok", f"version {text}")]
     least = ".".join(map(str, REDIS_MINIMUM))
     return [Finding(name, "fail", f"version {text}", f"upgrade to {least} or newer")]
+
+
+def capture_version(name: str, info: Mapping[str, object]) -> list[Finding]:
+    """Of the Redis that holds the change stream."""
+    text = str(info.get("redis_version", "unknown"))
+    if number(text) >= CAPTURE_REDIS_MINIMUM:
+        return []
+    least = ".".join(map(str, CAPTURE_REDIS_MINIMUM))
+    cure = f"upgrade to {least} or newer, or run no collector"
+    return [Finding(name, "warn", f"version {text}: changes cannot be captured", cure)]
 
 
 def redis_memory(name: str, info: Mapping[str, object], budget: RedisBudget) -> list[Finding]:
@@ -233,12 +207,29 @@ def clocks(difference: timedelta) -> list[Finding]:
 # --- TimescaleDB ---------------------------------------------------------------------------------
 
 
-def timescale_edition(version: str | None, licence: str | None) -> list[Finding]:
+_EDITIONS = {
+    "apache": "Apache edition: beat drops old history",
+    "timescale": "community edition: columnstore, and retention as a policy",
+}
+
+
+def timescale_edition(
+    version: str | None, licence: str | None, unreadable: int = 0
+) -> list[Finding]:
+    """unreadable: chunks that another edition compressed."""
     check = "timescale edition"
     if version is None:
-        text = "the extension is not in this database"
+        text = "the extension is not in this database; PostgreSQL alone is not supported"
         return [Finding(check, "fail", text, "CREATE EXTENSION timescaledb; fleet migrate")]
     if number(version) < TIMESCALE_MINIMUM:
         least = ".".join(map(str, TIMESCALE_MINIMUM))
         return [Finding(check, "fail", f"version {version}", f"upgrade to {least} or newer")]
-    return [Finding(check, "ok", f"version {version}, licence {licence or 'unknown'}")]
+    if licence not in _EDITIONS:
+        text = f"version {version} is not loaded, or its licence is unknown: {licence!r}"
+        cure = "shared_preload_libraries = 'timescaledb' in postgresql.conf, and restart"
+        return [Finding(check, "fail", text, cure)]
+    if unreadable:
+        text = f"{licence} cannot read {unreadable} chunks that the community edition compressed"
+        cure = "timescaledb.license = 'timescale' in postgresql.conf, and restart"
+        return [Finding(check, "fail", text, cure)]
+    return [Finding(check, "ok", f"version {version}, {_EDITIONS[licence]}")]

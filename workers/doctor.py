@@ -22,7 +22,10 @@ from shared.mysql.connection import classify, connect
 from shared.settings import Settings
 from shared.streams.connection import control_client, require_hiredis
 from shared.timescale import connection as timescale
+from shared.timescale import editions
 from workers import diagnosis, diagnosis_laravel
+from workers.cdc import preflight
+from workers.cdc.source_facts import source_faults
 from workers.diagnosis import Finding
 from workers.grants import as_text, grants
 from workers.migrate import newest, sources_line
@@ -105,8 +108,6 @@ def _mysql_server(servers: Servers) -> list[Finding]:
     variables = _variables(servers.mysql)
     return [
         *diagnosis.mysql_version(variables),
-        *diagnosis.mysql_binlog(variables),
-        *diagnosis.mysql_durability(variables),
         *diagnosis.mysql_session(variables),
     ]
 
@@ -122,6 +123,13 @@ def _mysql_schema(servers: Servers) -> list[Finding]:
         level: Any = "warn" if sources.empty else "ok"
         found.append(Finding("accounts", level, sources_line(sources)))
     return found
+
+
+def _capture(servers: Servers) -> list[Finding]:
+    """Whether the source logs everything that is captured."""
+    if servers.mysql is None or schema.applied_version(servers.mysql) is None:
+        return []
+    return preflight.findings(*source_faults(servers.settings, servers.mysql))
 
 
 def _partitions(servers: Servers) -> list[Finding]:
@@ -157,6 +165,7 @@ def _redis_servers(servers: Servers) -> list[Finding]:
         found += diagnosis.redis_durability(name, info, _append_fsync(client))
         if "streams" in names:
             found += diagnosis.redis_memory(name, info, settings.redis_budget)
+            found += diagnosis.capture_version(name, info)
     return found
 
 
@@ -204,7 +213,9 @@ def _timescale(servers: Servers) -> list[Finding]:
             cursor.execute("SELECT version_num FROM fleet.alembic_version")
             applied = cursor.fetchone()
     edition = diagnosis.timescale_edition(
-        str(version[0]) if version else None, str(licence[0]) if licence and licence[0] else None
+        str(version[0]) if version else None,
+        str(licence[0]) if licence and licence[0] else None,
+        editions.unreadable_chunks(servers.timescale),
     )
     at = str(applied[0]) if applied else None
     return edition + diagnosis.schema_version("timescale", at, newest("timescale"))
@@ -214,6 +225,7 @@ CHECKS: tuple[Callable[[Servers], list[Finding]], ...] = (
     _client_library,
     _mysql_server,
     _mysql_schema,
+    _capture,
     _redis_servers,
     _databases,
     _partitions,

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from shared.endpoints import RedisSettings
 from shared.mysql.schema import SOURCES_COLUMNS, SOURCES_TABLE, VERSION_TABLE, quoted
 from shared.settings import Settings
+from workers.cdc.grants import AUDIT, AUDIT_MIGRATE, CDC_OWN, SOURCE, SOURCES, captured_tables
 from workers.redis_grants import (
     BROKER_REDIS,
     CONNECT,
@@ -30,7 +31,8 @@ class RoleGrants(NamedTuple):
 
     laravel: over Laravel's own tables; they fail while such a table does not exist.
     redis: per server (`host:port`), because streams and broker may be two.
-    timescale: where one is set. Each role's FLEET_TIMESCALE_URL then names its own user.
+    timescale: where one is set. Each role's FLEET_TIMESCALE_URL then names its own user. audit: on
+    the server of FLEET_AUDIT_URL, likewise; where it is not set, they are among `mysql`.
     """
 
     role: str
@@ -39,6 +41,7 @@ class RoleGrants(NamedTuple):
     laravel: tuple[str, ...]
     redis: tuple[tuple[str, str], ...]
     timescale: tuple[str, ...] = ()
+    audit: tuple[str, ...] = ()
 
 
 # --- MySQL ---------------------------------------------------------------------------------------
@@ -93,8 +96,11 @@ _SYNC: Mapping[str, str] = {
     "fleet_stream_gaps": _FULL,
 }
 _LARAVEL = ("fleet_requests", "fleet_quarantine", "fleet_dispatches")
+_CDC = (
+    "fleet_cdc_heartbeat", "fleet_cdc_shapes", "fleet_cdc_accepted", "fleet_change_context",
+)  # fmt: skip
 _ALL_TABLES = (
-    *_LEDGER, *_DERIVED, *_REBUILD, *_SYNC, *_LARAVEL,
+    *_LEDGER, *_DERIVED, *_REBUILD, *_SYNC, *_LARAVEL, *_CDC,
     "fleet_offsets", "fleet_outbox", "fleet_settings", VERSION_TABLE,
 )  # fmt: skip
 _VIEWS = (
@@ -133,6 +139,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "fleet_outbox": "SELECT, INSERT, DELETE",  # adoption records, retention prunes
         "fleet_account_sources": _READ,
         "fleet_requests": "SELECT, DELETE",
+        "fleet_change_context": "SELECT, DELETE",
         "fleet_dispatches": "SELECT, INSERT, DELETE",
     },
     "sync": {
@@ -175,6 +182,9 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "fleet_account_sources": _READ,
         "fleet_dispatches": _ADD,
     },
+    "collector": {**_EVERYBODY, **CDC_OWN, **SOURCES},
+    "audit": {**_EVERYBODY},
+    "timescale": {},
     "beat": {},
     "flower": {},
     "metrics": {
@@ -199,10 +209,14 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "fleet_settings": _WRITE,
         "fleet_quarantine": _FULL,
         "fleet_dispatches": _ADD,  # breaks that open are told to Laravel
+        "fleet_cdc_accepted": _ADD,
+        "fleet_cdc_heartbeat": _WRITE,  # `fleet cdc verify` marks its moment in the log
+        **SOURCES,
     },
 }
 # Laravel's own database user, where our schema is not its own: Fleet::record() and screens.
 _APPLICATION = {**dict.fromkeys((*_ALL_TABLES, *_VIEWS), _READ), "fleet_outbox": _ADD}
+_APPLICATION["fleet_change_context"] = _ADD  # Fleet::actor()
 
 # Tables of Laravel's by role; an INVOKER view needs what stands behind it.
 _SOURCES = f"SELECT ({', '.join(SOURCES_COLUMNS)})"
@@ -247,6 +261,9 @@ def as_text(all_grants: list[RoleGrants]) -> str:
         if granted.laravel:
             parts.append("-- over Laravel's tables, once they exist:")
             parts += [f"{line};" for line in granted.laravel]
+        if granted.audit:
+            parts.append("-- on the server of FLEET_AUDIT_URL:")
+            parts += [f"{line};" for line in granted.audit]
         if granted.timescale:
             parts.append("-- in TimescaleDB:")
             parts += [f"{line};" for line in granted.timescale]
@@ -257,21 +274,36 @@ def as_text(all_grants: list[RoleGrants]) -> str:
 
 
 def _role(settings: Settings, role: str, user: str) -> RoleGrants:
-    mysql = settings.mysql
+    mysql, audit = settings.mysql, settings.audit
     create = f"CREATE USER IF NOT EXISTS {_account(user)} IDENTIFIED BY '{PASSWORD}'"
+    tables, laravels = dict(TABLES.get(role, {})), dict(LARAVEL_TABLES.get(role, {}))
+    own = []
     if role == "migrate":
         own = [f"GRANT {_MIGRATE} ON {quoted(mysql.database)}.* TO {_account(user)}"]
-    else:
-        tables = TABLES[role].items()
-        own = [_table_grant(mysql.database, table, what, user) for table, what in tables]
-    laravel = tuple(
-        _table_grant(mysql.laravel_database, table, what, user)
-        for table, what in LARAVEL_TABLES.get(role, {}).items()
+    if role == "collector":
+        own = [f"GRANT {SOURCE} ON *.* TO {_account(user)}"]
+        ours, theirs = captured_tables(settings, _ALL_TABLES)
+        tables, laravels = ours | tables, laravels | theirs
+    if role == "cli":  # `fleet cdc verify` compares what is captured
+        laravels |= captured_tables(settings, _ALL_TABLES)[1]
+    own += [_table_grant(mysql.database, table, what, user) for table, what in tables.items()]
+    kept = [_table_grant(audit.database, t, p, user) for t, p in AUDIT.get(role, {}).items()]
+    if settings.audit_database is None:
+        own, kept = own + kept, []
+    elif role == "migrate":
+        kept = [f"GRANT {AUDIT_MIGRATE} ON {quoted(audit.database)}.* TO {_account(user)}"]
+    return RoleGrants(
+        role,
+        user,
+        (create, *own) if own else (),
+        tuple(
+            _table_grant(mysql.laravel_database, table, what, user)
+            for table, what in laravels.items()
+        ),
+        _acl_lines(settings, role, user),
+        timescale_lines(role, user, PASSWORD) if settings.timescale_url else (),
+        (create, *kept) if kept else (),
     )
-    statements = (create, *own) if own else ()
-    timescale = timescale_lines(role, user, PASSWORD) if settings.timescale_url else ()
-    acl = _acl_lines(settings, role, user)
-    return RoleGrants(role, user, statements, laravel, acl, timescale)
 
 
 def _table_grant(database: str, table: str, what: str, user: str) -> str:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -120,7 +120,7 @@ class _Kept:
         write_role(path, RoleFile(process, self._exits, self._last_exit))
 
 
-def keep(procfile: Path, home: Path, drains: Mapping[str, float]) -> int:
+def keep(lines: Sequence[Line], home: Path) -> int:
     """Runs until SIGTERM, then stops every role within its drain time."""
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -130,7 +130,7 @@ def keep(procfile: Path, home: Path, drains: Mapping[str, float]) -> int:
     environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environ.get('PATH', '')}"
     password = environ.pop("FLEET_FLOWER_AUTH", "")
     kept = []
-    for line in read_procfile(procfile, drains):
+    for line in lines:
         own = {**environ, "FLEET_FLOWER_AUTH": password} if line.name == "flower" else environ
         kept.append(_Kept(line, home, own))
     while not stopping.is_set():

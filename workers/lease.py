@@ -15,6 +15,15 @@ from shared.settings import Settings
 
 LEASE = timedelta(seconds=660)
 """Longer than any task may run, so that a lease never ends under its owner."""
+TAKE = """
+local taken = {}
+for place, key in ipairs(KEYS) do
+  taken[place] = redis.call('set', key, ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0
+end
+return taken
+"""
+"""KEYS: leases. ARGV: who wants them, and for how long (ms). Reply: 1 for each that was free."""
+
 RELEASE = """
 for _, key in ipairs(KEYS) do
   if redis.call('get', key) == ARGV[1] then redis.call('del', key) end

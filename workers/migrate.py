@@ -1,4 +1,4 @@
-"""`fleet migrate`: both schemas to their newest version.
+"""`fleet migrate`: every schema to its newest version.
 
 Safe to run twice and at the same time (a named lock of the server), and while the previous version
 of the fleet runs: migrations only add. Forward only; there is no downgrade.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,12 @@ from sqlalchemy.pool import StaticPool
 
 from shared.endpoints import MySQLSettings
 from shared.errors import FleetError, Unavailable
+from shared.mysql import change_log_months as months
 from shared.mysql import schema
 from shared.mysql.connection import classify, connect
 from shared.settings import Settings
 from shared.timescale import connection as timescale
+from shared.timescale import editions
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "deploy" / "migrations"
 
@@ -44,11 +47,13 @@ def run_migrate(settings: Settings, *, sql: bool) -> int:
     """Exit code. sql: print what would run, change nothing."""
     if sql:
         click.echo(mysql_sql(settings))
+        click.echo(audit_sql(settings))
         if settings.timescale_url is not None:
             click.echo(timescale_sql())
         return 0
     for line in migrate_mysql(settings):
         click.echo(line)
+    click.echo(migrate_audit(settings))
     if settings.timescale_url is None:
         click.echo("TimescaleDB: FLEET_TIMESCALE_URL is not set, nothing done")
     else:
@@ -57,7 +62,7 @@ def run_migrate(settings: Settings, *, sql: bool) -> int:
 
 
 def newest(server: str) -> str:
-    """The newest version in the checkout; server is `mysql` or `timescale`."""
+    """The newest version in the checkout; server is `mysql`, `audit` or `timescale`."""
     head = ScriptDirectory.from_config(_config(server)).get_current_head()
     assert head is not None
     return head
@@ -84,6 +89,27 @@ def migrate_mysql(settings: Settings) -> list[str]:
     return [f"MySQL schema {settings.mysql.database}: {change}", sources_line(found)]
 
 
+def migrate_audit(settings: Settings, now: datetime | None = None) -> str:
+    """The audit log, where FLEET_AUDIT_URL says; one line for the terminal. now: for its months."""
+    _create_database(settings.audit)
+    connection = connect(settings.audit, read_seconds=STATEMENT_SECONDS)
+    try:
+        with _turn(connection, settings.audit.database), _engine(connection) as bound:
+            before = schema.applied_version(connection, schema.AUDIT_VERSION_TABLE)
+            _upgrade("audit", bound)
+            months.prepare(connection, now or datetime.now(UTC))
+    except DBAPIError as error:
+        raise _plain(error) from error
+    except MySQLdb.Error as error:
+        raise classify(error) or error from error
+    finally:
+        with suppress(MySQLdb.Error):
+            connection.close()
+    after = newest("audit")
+    change = f"at {after}, unchanged" if before == after else f"{before or 'empty'} -> {after}"
+    return f"Audit log in {settings.audit.database}: {change}"
+
+
 def migrate_timescale(settings: Settings) -> str:
     """One line for the terminal. All of a migration happens or nothing."""
     connection = timescale.connect(settings, statement_ms=STATEMENT_SECONDS * 1000)
@@ -99,11 +125,16 @@ def migrate_timescale(settings: Settings) -> str:
         with engine.connect() as bound:
             _upgrade("timescale", bound)
             bound.commit()
+        found = editions.settle(connection)
+        connection.commit()
     except DBAPIError as error:
         raise timescale.classify(error.orig or error) or error from error
+    except psycopg.Error as error:
+        raise timescale.classify(error) or error from error
     finally:
         connection.close()  # ends the session and with it the lock
-    return f"TimescaleDB schema fleet: at {newest('timescale')}"
+    told = f"{found.license} edition" if found else "no edition"
+    return f"TimescaleDB schema fleet: at {newest('timescale')}, {told}"
 
 
 def mysql_sql(settings: Settings) -> str:
@@ -122,6 +153,17 @@ def mysql_sql(settings: Settings) -> str:
         found = schema.Sources((), table, own=False)
     views = ";\n\n".join(schema.view_statements(found))
     return f"{note}{_offline('mysql', before)}\n{views};\n"
+
+
+def audit_sql(settings: Settings) -> str:
+    """The audit log's, likewise."""
+    try:
+        with closing(_present_or_none(settings.audit)) as connection:
+            before = schema.applied_version(connection, schema.AUDIT_VERSION_TABLE)
+    except Unavailable:
+        before = None
+    start = f"-- Audit log in {settings.audit.database}, from version {before or 'none'}\n"
+    return f"{start}{_offline('audit', before)}"
 
 
 def timescale_sql() -> str:

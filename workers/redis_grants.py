@@ -40,6 +40,12 @@ _RQ = (
 
 _BROKER = RedisRights(("~{b}*",), _CELERY_CHANNELS, _CELERY)
 
+# What a sink of the change stream does: reads on, tells where it stands, asks for a snapshot.
+_SINK = RedisRights(
+    ("%R~{p}streams:{cdc:0}*", "~{p}streams:{cdc:0}:sinks", "~{p}streams:{cdc:0}:requests"),
+    commands=f"{_LOOK} +xread +hget +hgetall +hset +rpush",
+)
+
 STREAMS_REDIS: Mapping[str, RedisRights] = {
     "streams": RedisRights(
         ("~{p}streams:*", "~{p}fleet:members:*", "~{p}fleet:partitions", "~{p}fleet:generation"),
@@ -57,13 +63,21 @@ STREAMS_REDIS: Mapping[str, RedisRights] = {
         ("~{p}streams:*", "~{p}fleet:partitions", "~{p}fleet:generation"),
         commands=f"{_LOOK} +get +set +del",
     ),
+    "collector": RedisRights(
+        ("~{p}streams:{cdc:0}*",),
+        commands=f"{_LOOK} +eval +evalsha +script|load +get +set +pexpire +type +xadd +xtrim +del"
+        " +hget +hmget +hgetall +hset +hdel +lrange +lrem +lpop +rpush",
+    ),
+    "audit": _SINK,
+    "timescale": _SINK,
     "metrics": RedisRights(
         ("%R~{p}streams:*", "%R~{p}fleet:*"),
-        commands=f"{_LOOK} +get +zrange +xinfo|groups",
+        commands=f"{_LOOK} +get +hgetall +zrange +xinfo|groups",
     ),
     "cli": RedisRights(
         ("~{p}streams:*", "~{p}fleet:partitions", "~{p}fleet:generation", "%R~{p}fleet:members:*"),
-        commands=f"{_LOOK} +get +set +zrange +xinfo|groups +config|get",
+        commands=f"{_LOOK} +get +set +zrange +xinfo|groups +config|get"
+        " +hgetall +hset +hdel +lrange +rpush +eval +evalsha +script|load +xread +type +hmget",
     ),
 }
 BROKER_REDIS: Mapping[str, RedisRights] = {

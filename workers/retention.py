@@ -19,6 +19,7 @@ PRUNE_ROWS = 5_000
 PRUNE_TURNS = 200
 LARAVEL_DAYS = 30
 """Requests answer `fleet:status` and support questions; a push is remembered in Redis for a day."""
+CONTEXT_DAYS = 1
 ALARM_SHARE = 70
 """Above this share (percent) of the budget, consumed entries go at once, whatever their age."""
 
@@ -86,12 +87,18 @@ def prune_outbox(connection: Any, retention_seconds: int) -> int:
 
 
 def prune_laravel(connection: Any) -> int:
-    """Delete pushed dispatches and answered requests that nobody will ask for again."""
+    """Delete what nobody will ask for again: pushed dispatches, answered requests, who was behind
+    transactions of yesterday.
+    """
     cursor = connection.cursor()
     pruned = 0
-    for statement in (SQL["prune_dispatches"], SQL["prune_requests"]):
+    for statement, days in (
+        (SQL["prune_dispatches"], LARAVEL_DAYS),
+        (SQL["prune_requests"], LARAVEL_DAYS),
+        (SQL["prune_contexts"], CONTEXT_DAYS),
+    ):
         for _ in range(PRUNE_TURNS):
-            deleted = int(cursor.execute(statement, (LARAVEL_DAYS, PRUNE_ROWS)))
+            deleted = int(cursor.execute(statement, (days, PRUNE_ROWS)))
             connection.commit()
             pruned += deleted
             if deleted < PRUNE_ROWS:

@@ -8,10 +8,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from shared import settings
 from shared.settings import Settings
+from shared.settings_sources import merge
+
+_TIMESCALE_URL = "FLEET_TIMESCALE_URL"
 
 
 class Role(NamedTuple):
@@ -20,7 +24,8 @@ class Role(NamedTuple):
     command: as the Procfile has it. drain_seconds: what a stop may take before SIGKILL; every
     other supervisor needs at least this (`terminationGracePeriodSeconds`, `TimeoutStopSec`).
     ready: `http` asks /ready on the process' own port, `flower` Flower's /healthcheck.
-    pool: of Celery workers. needs: servers it cannot work without.
+    pool: of Celery workers. needs: servers it cannot work without; where there is no TimescaleDB,
+    `make up` leaves out the roles that need it.
     """
 
     command: str
@@ -77,6 +82,10 @@ ROLES: Mapping[str, Role] = {
     ),
     "rq": Role("python -m workers.rq_worker", ("broker", "redis", "mysql"), "http", 30),
     "metrics": Role("python -m workers.metrics", ("broker", "redis", "mysql"), "http", 10),
+    # Change capture. One of each works, a second waits; a stop waits for the chunk in hand.
+    "collector": Role("python -m workers.cdc.collect", ("redis", "mysql"), "http", 30),
+    "audit": Role("python -m workers.cdc.audit", ("redis", "mysql"), "http", 30),
+    "timescale": Role("python -m workers.cdc.history", ("redis", "timescale"), "http", 30),
 }  # fmt: skip
 
 # Set in front of the command, because Celery has read them by the time our module is imported.
@@ -102,6 +111,14 @@ def current(environ: Mapping[str, str] = os.environ, argv: Sequence[str] = sys.a
         return name
     words = {word for word in argv[1:] if not word.startswith("-")}
     return next((name for name in ("flower", "beat") if name in words), "cli")
+
+
+def unneeded(environ: Mapping[str, str] = os.environ) -> frozenset[str]:
+    """Roles that have nothing to work with here: a fleet may have no TimescaleDB."""
+    env_file = Path(environ.get("FLEET_ENV_FILE") or ".env")
+    values = merge(environ, env_file, (_TIMESCALE_URL,), ()).values
+    without = not values.get(_TIMESCALE_URL)
+    return frozenset(name for name, role in ROLES.items() if without and "timescale" in role.needs)
 
 
 def load_settings(role: str) -> Settings:

@@ -7,10 +7,42 @@ from collections.abc import Mapping
 _READ = "SELECT"
 _WRITE = "SELECT, INSERT, UPDATE"
 
+# A sink's own tables: what it writes, and what it reads to know what is there. Replays do the same.
+_SINK = {
+    "fleet.cdc_offset": _WRITE,
+    "fleet.cdc_staging": "SELECT, INSERT, DELETE",
+    "fleet.cdc_quarantine": _WRITE,
+    "fleet.cdc_batch": "SELECT, INSERT",
+    "fleet.change_event": "SELECT, INSERT",
+    "fleet.row_state": _WRITE,
+    "fleet.position_history": "SELECT, INSERT",
+    "fleet.pnl_history": "SELECT, INSERT",
+    "fleet.fill_history": "SELECT, INSERT",
+    "fleet.rollup_changes": _WRITE,
+    "fleet.rollup_positions": _WRITE,
+    "fleet.rollup_pnl": _WRITE,
+    "fleet.rollup_trading": _WRITE,
+}
+
 TABLES: Mapping[str, Mapping[str, str]] = {
-    "jobs": {"fleet.equity": _WRITE, "fleet.equity_offset": _WRITE},
-    "metrics": {"fleet.equity_offset": _READ},
-    "cli": {"fleet.equity_offset": _READ, "fleet.alembic_version": _READ},
+    "timescale": _SINK,
+    "jobs": {
+        "fleet.equity": _WRITE,
+        "fleet.equity_offset": _WRITE,
+        "fleet.rollup_changes": _READ,
+    },
+    "metrics": {"fleet.equity_offset": _READ, "fleet.cdc_offset": _READ},
+    "cli": {
+        "fleet.equity_offset": _READ,
+        "fleet.alembic_version": _READ,
+        **_SINK,
+    },
+}
+FUNCTIONS: Mapping[str, tuple[str, ...]] = {
+    "jobs": (
+        "fleet.keep_history(text, interval)",
+        "fleet.forget_changes(text, interval)",
+    ),
 }
 
 
@@ -24,4 +56,5 @@ def timescale_lines(role: str, user: str, password: str) -> tuple[str, ...]:
         f"CREATE ROLE {name} LOGIN PASSWORD '{password}'",
         f"GRANT USAGE ON SCHEMA fleet TO {name}",
         *(f"GRANT {what} ON {table} TO {name}" for table, what in tables.items()),
+        *(f"GRANT EXECUTE ON FUNCTION {one} TO {name}" for one in FUNCTIONS.get(role, ())),
     )

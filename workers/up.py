@@ -34,7 +34,7 @@ from workers.processes import (
     wait_until,
     write_role,
 )
-from workers.roles import ROLES
+from workers.roles import ROLES, unneeded
 
 READY_SECONDS = 60.0
 _LOG_LINES = 20
@@ -59,8 +59,10 @@ class Fleet(NamedTuple):
         return read_role(self.run / f"{name}.json")
 
     def lines(self) -> list[Line]:
+        """Of the Procfile, without roles whose servers are not there."""
         drains = {name: float(role.drain_seconds) for name, role in ROLES.items()}
-        return read_procfile(self.procfile, drains)
+        left_out = unneeded()
+        return [line for line in read_procfile(self.procfile, drains) if line.name not in left_out]
 
 
 def start(fleet: Fleet, seconds: float = READY_SECONDS) -> int:
@@ -276,8 +278,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     fleet = Fleet(given.procfile.resolve(), given.home.resolve())
     if given.verb == "keep":
-        drains = {name: float(role.drain_seconds) for name, role in ROLES.items()}
-        return keep(fleet.procfile, fleet.home, drains)
+        return keep(fleet.lines(), fleet.home)
     return {"start": start, "stop": stop, "status": status}[given.verb](fleet)
 
 

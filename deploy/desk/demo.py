@@ -23,7 +23,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from deploy.desk import figures, guest, oracle, trading
+from deploy.desk import changes, figures, guest, oracle, trading
 from deploy.desk.market import Line, Market, troubled
 from shared.dotenv import parse_dotenv
 from shared.mysql.connection import connect
@@ -85,6 +85,7 @@ def _run(
     with guest.queue_work(desk):
         tied = _play(settings, desk, fills, accounts)
         tied = _trade(settings, there, linked) and tied
+        tied = _capture(settings, desk, linked[0].id) and tied
         _show_urls(settings)
         if os.environ.get("DEMO_ONCE") != "1":
             _stay()
@@ -181,6 +182,20 @@ def _trade(settings: Settings, there: trading.Exchange, linked: list[trading.Lin
     )
     reconciled = subprocess.run([sys.executable, "-m", "workers.cli", "reconcile"], check=False)
     return not differing and reconciled.returncode == 0
+
+
+def _capture(settings: Settings, desk: dict[str, str], account: int) -> bool:
+    """Whether both sinks have every change; and how long one takes to get there."""
+    _say("Changes of Laravel's and of the fleet's own tables, from MySQL's log to TimescaleDB")
+    missing = changes.wait_until_seen(settings)
+    if missing:
+        console.print(f"[red]{missing}; `fleet cdc status` says why")
+        return False
+    took = changes.lags_ms(settings, desk, account)
+    found = changes.compare(settings)
+    _wide().print(changes.table(found))
+    console.print(f"from Laravel's commit to TimescaleDB: {changes.described(took)}")
+    return changes.verified() and all(one.rows == one.there for one in found)
 
 
 def _show_jobs(settings: Settings, desk: dict[str, str], accounts: list[int]) -> bool:

@@ -28,8 +28,8 @@ log-bin = {folder}/data/binlog
 binlog_row_image = FULL
 binlog_row_metadata = FULL
 binlog_expire_logs_seconds = {binlog_seconds}
+sync_binlog = 1
 """
-# sync_binlog stays at each server's own default (MariaDB 0, MySQL 1), as an application's would.
 MARIADB_ONLY = "binlog_format = ROW\n"
 MYSQL_ONLY = "gtid_mode = ON\nenforce_gtid_consistency = ON\nmysqlx = OFF\n"
 
@@ -61,6 +61,7 @@ def configure(instance: Instance) -> None:
     )
     text += MARIADB_ONLY if instance.flavour.name == "mariadb" else MYSQL_ONLY
     instance.write(folder / "my.cnf", text, USER)
+    instance.write(folder / "each-start.sql", EACH_START, USER)
     # We start only when no process of ours is left. A killed one that nobody has reaped still
     # counts as alive for MySQL, which would then refuse the socket.
     for left in ("mysql.sock", "mysql.sock.lock", "mysql.pid"):
@@ -72,8 +73,16 @@ def configure(instance: Instance) -> None:
     instance.write(instance.folder / "client" / "my.cnf", client, USER)
 
 
+# What the fleet's one user at a desk needs beyond its schemas: the collector reads the log. At each
+# start, since a desk may be older than this line. Kept out of the binlog, as all of an init file:
+# replicas have their own users.
+EACH_START = """SET SESSION sql_log_bin = 0;
+GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'fleet'@'%';
+"""
+
+
 def _first_start_sql(instance: Instance) -> str:
-    """One statement a line, as init files want; kept out of the binlog: replicas have their own."""
+    """One statement a line, as init files want."""
     known = instance.secrets
     if instance.flavour.name == "mariadb":
         strangers = "DELETE FROM mysql.global_priv WHERE User = ''"
@@ -92,6 +101,7 @@ def _first_start_sql(instance: Instance) -> str:
         f"CREATE USER IF NOT EXISTS 'fleet'@'%' IDENTIFIED BY '{known['mysql']}';\n"
         "GRANT ALL PRIVILEGES ON tradedesk.* TO 'fleet'@'%';\n"
         "GRANT ALL PRIVILEGES ON fleet.* TO 'fleet'@'%';\n"
+        f"{EACH_START}"
     )
 
 
@@ -99,8 +109,8 @@ def command(instance: Instance) -> list[str]:
     inside = instance.server_inside(NAME)
     program = "mariadbd" if instance.flavour.name == "mariadb" else "mysqld"
     fresh = (instance.server_folder(NAME) / "first-start.sql").exists()
-    first = [f"--init-file={inside}/first-start.sql"] if fresh else []
-    return [program, f"--defaults-file={inside}/my.cnf", *first]
+    run = "first-start.sql" if fresh else "each-start.sql"
+    return [program, f"--defaults-file={inside}/my.cnf", f"--init-file={inside}/{run}"]
 
 
 def ready(instance: Instance) -> bool:

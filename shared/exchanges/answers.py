@@ -8,14 +8,38 @@ more. orjson alone takes 77 us and loses digits.
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Sequence
+from typing import Any, NamedTuple, NoReturn, Protocol
+
+
+class Named(Protocol):
+    """Headers, by names in any case."""
+
+    def get(self, name: str, default: str = "", /) -> str: ...
+
+
+class Headers:
+    """As they came. Most are never looked at, so none is decoded before."""
+
+    __slots__ = ("_rows",)
+
+    def __init__(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
+        self._rows = rows
+
+    def get(self, name: str, default: str = "", /) -> str:
+        """The first of that name."""
+        wanted = name.lower().encode()
+        for found, value in self._rows:
+            if len(found) == len(wanted) and found.lower() == wanted:
+                return value.decode("latin-1")
+        return default
 
 
 class Answer(NamedTuple):
     """status and headers of HTTP, and the body as it came."""
 
     status: int
-    headers: Any
+    headers: Named
     body: bytes
 
 

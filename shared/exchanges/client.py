@@ -11,21 +11,16 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-import aiohttp
-
 from shared.errors import FleetError
 from shared.exchanges.connection import Connection, MarketsOfVenue
 from shared.exchanges.errors import Refused
+from shared.exchanges.http import Http
 from shared.exchanges.keys import Keys
 from shared.exchanges.limits import UNDER_WAY, Limits, Priority
 from shared.exchanges.markets import Markets
 from shared.exchanges.venue import Product, Request, Venue
 
 T = TypeVar("T")
-
-SECONDS = aiohttp.ClientTimeout(total=15, sock_connect=5)
-KEEP_ALIVE_SECONDS = 50
-"""Below what the venues' own servers keep an idle connection for."""
 
 
 class Caller(NamedTuple):
@@ -53,7 +48,7 @@ class Exchanges:
         self._limits = limits
         self._egresses = egresses
         self._url = url
-        self._sessions: dict[str, aiohttp.ClientSession] = {}
+        self._https: dict[str, Http] = {}
         self._connections: dict[tuple[str, str], Connection] = {}
         self._markets: dict[tuple[str, str], MarketsOfVenue] = {}
 
@@ -105,30 +100,18 @@ class Exchanges:
                 )
             address = self._egresses[egress]
             found = self._connections[key] = Connection(
-                venue, self._limits.of(venue, egress), self._session(egress), address, self._url
+                venue, self._limits.of(venue, egress), self._http(egress), address, self._url
             )
         return found
 
     async def close(self) -> None:
         """Ends the connections, and those of the limits."""
-        for session in self._sessions.values():
-            await session.close()
+        for http in self._https.values():
+            await http.close()
         await self._limits.close()
 
-    def _session(self, egress: str) -> aiohttp.ClientSession:
-        found = self._sessions.get(egress)
+    def _http(self, egress: str) -> Http:
+        found = self._https.get(egress)
         if found is None:
-            address = self._egresses[egress]
-            found = self._sessions[egress] = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    local_addr=(address, 0) if address else None,
-                    limit=0,  # the limiter bounds what is under way, per venue
-                    limit_per_host=UNDER_WAY,
-                    keepalive_timeout=KEEP_ALIVE_SECONDS,
-                ),
-                timeout=SECONDS,
-                # One session serves many accounts: no cookie of one may reach another.
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=True,
-            )
+            found = self._https[egress] = Http(self._egresses[egress], UNDER_WAY)
         return found

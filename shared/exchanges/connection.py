@@ -8,9 +8,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
-import aiohttp
-from yarl import URL
-
 from shared import telemetry
 from shared.errors import FleetError, Unavailable
 from shared.exchanges.answers import Answer, parsed
@@ -23,6 +20,7 @@ from shared.exchanges.errors import (
     Throttled,
     VenueAway,
 )
+from shared.exchanges.http import Http, Lost
 from shared.exchanges.keys import Keys
 from shared.exchanges.limits import Limiter, Priority
 from shared.exchanges.markets import Markets
@@ -77,13 +75,13 @@ class Connection:
         self,
         venue: Venue,
         limiter: Limiter,
-        session: aiohttp.ClientSession,
+        http: Http,
         address: str | None,
         url: str | None,
     ) -> None:
         self._venue = venue
         self._limiter = limiter
-        self._session = session
+        self._http = http
         self._address = address
         self._url = url
         self._clock: ClockReading | None = None
@@ -160,30 +158,21 @@ class Connection:
         try:
             signed = self._signer.sign(request, caller.keys)
             sent = True
-            answer, lost = await self._send(request.method, signed)
-            if answer is None:
-                sent = lost != _NEVER_LEFT
-                raise VenueAway(f"{self._venue.name} does not answer ({lost})")
+            answer = await self._send(request.method, signed)
+            if isinstance(answer, Lost):
+                sent = answer.sent
+                raise VenueAway(f"{self._venue.name} does not answer ({answer.why})")
             counted = self._counted(answer)
         finally:
             self._limiter.settle(grant, counted, sent=sent)
         return await self._understood(request, signed, answer, caller)
 
-    async def _send(self, method: str, signed: Signed) -> tuple[Answer | None, str]:
-        """The answer, or why there is none. Errors of the client quote the address: none leaves."""
+    async def _send(self, method: str, signed: Signed) -> Answer | Lost:
+        """The answer, or why there is none."""
         try:
-            async with self._session.request(
-                method,
-                URL(signed.url, encoded=True),
-                headers=signed.headers,
-                data=signed.body,
-                allow_redirects=False,  # a signed request goes to no other host
-            ) as response:
-                return Answer(response.status, response.headers, await response.read()), ""
-        except aiohttp.ClientConnectorError:
-            return None, _NEVER_LEFT
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            return None, type(error).__name__
+            return await self._http.ask(method, signed.url, signed.headers, signed.body)
+        except Lost as lost:
+            return lost
 
     async def _understood(
         self, request: Request, signed: Signed, answer: Answer, caller: Asker
@@ -268,7 +257,6 @@ class MarketsOfVenue:
 
 
 _OK = 200
-_NEVER_LEFT = "no connection"
 
 
 def _passes(failed: FleetError) -> bool:

@@ -302,7 +302,8 @@ class Limiter:
                     keys += [key] if places[key] > len(keys) else []
                 args += (places[key], most, ms)
         async with asyncio.timeout(REDIS_SECONDS):
-            return [int(one) for one in await self._reserve(keys=keys, args=args)]
+            numbers = " ".join(map(str, args))
+            return [int(one) for one in await self._reserve(keys=keys, args=[numbers])]
 
     def _limits(self, want: Want[asyncio.Future[Grant]]) -> list[tuple[str, int, int]]:
         """(key, most, ms) of what limits it beside the venue's windows."""

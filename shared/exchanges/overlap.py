@@ -11,11 +11,12 @@ twice has one identity.
 
 from __future__ import annotations
 
-import json
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Any, NamedTuple
+
+import orjson
 
 from shared.exchanges.venue import Cursor
 
@@ -52,9 +53,11 @@ def fresh(cursor: Cursor, rows: Iterable[Row]) -> list[Fresh]:
     known = {key: mark for marks in _seen(cursor).values() for key, mark in marks.items()}
     found = []
     for row in rows:
-        key = _short(row.key)
-        content, _, revision = known.get(key, "").partition(".")
-        mark = _mark(row.data)
+        key, mark = _short(row.key), _mark(row.data)
+        before = known.get(key, "")
+        if mark == before:
+            continue  # nearly all of them
+        content, _, revision = before.partition(".")
         if mark != content:
             next_revision = int(revision or 1) + 1 if content else 1
             known[key] = f"{mark}.{next_revision}"
@@ -106,5 +109,9 @@ def _short(key: str) -> str:
 
 def _mark(content: object) -> str:
     """48 bits: a change that they do not show is one of 10^14."""
-    text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return urlsafe_b64encode(blake2b(text.encode(), digest_size=6).digest()).decode()
+    text = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
+    mark = b2a_base64(blake2b(text, digest_size=6).digest(), newline=False)
+    return mark.translate(_URLSAFE).decode()
+
+
+_URLSAFE = bytes.maketrans(b"+/", b"-_")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import ccxt
 
@@ -53,6 +54,7 @@ class Signer:
         self._ccxt = new_exchange(venue)
         # The nonce is ccxt's own place for the time that is signed.
         self._ccxt.nonce = now_ms
+        self._ccxt.urlencode = urlencoded
 
     def sign(self, request: Request, keys: Keys | None) -> Signed:
         """Raises KeyRefused for keys of which a part is missing or cannot sign."""
@@ -91,6 +93,20 @@ class Signer:
         except ccxt.BaseError as error:
             return type(error)
         return None
+
+
+def urlencoded(params: Mapping[str, Any], *flags: bool) -> str:
+    """The same text as ccxt's own, which spends a third of a signature on quoting digits."""
+    if any(flags):  # lists, sorting
+        return str(ccxt.Exchange.urlencode(params, *flags))
+    return "&".join([f"{_quoted(name)}={_quoted(value)}" for name, value in params.items()])
+
+
+def _quoted(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = str(value)
+    return text if text.isascii() and text.isalnum() else quote(text, "")
 
 
 def new_exchange(venue: Venue) -> Any:

@@ -15,7 +15,6 @@ from typing import Any
 import MySQLdb
 from MySQLdb.constants import FIELD_TYPE
 from MySQLdb.converters import conversions
-from MySQLdb.times import DateTime_or_None
 
 from shared.endpoints import MySQLSettings
 from shared.errors import Unavailable
@@ -110,11 +109,16 @@ _PACKET_TOO_LARGE = 2020
 
 
 def connect(
-    mysql: MySQLSettings, database: str | None = None, read_seconds: int = READ_SECONDS
+    mysql: MySQLSettings,
+    database: str | None = None,
+    read_seconds: int = READ_SECONDS,
+    *,
+    raw: bool = False,
 ) -> Connection:
     """An open connection in `mysql.database`, autocommit off.
 
-    database: another schema, or "" for none. read_seconds: the longest wait for an answer.
+    database: another schema, or "" for none. read_seconds: the longest wait for an answer. raw:
+    every value comes as bytes, as the server wrote it.
     Raises Unavailable when the server cannot be reached or refuses; connecting and writing are
     bounded by CONNECT_SECONDS and WRITE_SECONDS.
     """
@@ -134,7 +138,8 @@ def connect(
             read_timeout=read_seconds,
             write_timeout=WRITE_SECONDS,
             autocommit=False,
-            conv=_CONVERSIONS,
+            conv=_PARAMETERS if raw else _CONVERSIONS,
+            use_unicode=not raw,
         )
         _prepare(connection)
     except MySQLdb.Error as error:
@@ -145,15 +150,16 @@ def connect(
 
 
 @contextmanager
-def transaction(connection: Connection) -> Iterator[Cursor]:
-    """A cursor; commits at the end, rolls back on any error.
+def transaction(connection: Connection, kind: type | None = None) -> Iterator[Cursor]:
+    """A cursor (of MySQLdb's class `kind`); commits at the end, rolls back on any error.
 
     MySQL errors that `classify` knows come out as Unavailable. Unavailable from the commit itself
     leaves its outcome open: the connection must be dropped and the offset row read again.
     """
-    cursor = connection.cursor()
+    cursor = connection.cursor(kind)
     try:
         yield cursor
+        cursor.close()
         connection.commit()
     except BaseException as error:
         # The connection may be gone: what matters then is the first error, and the server rolls
@@ -225,9 +231,11 @@ def _prepare(connection: Connection) -> None:
     cursor.close()
 
 
-def _aware(text: Any) -> datetime | None:
-    naive = DateTime_or_None(text)
-    return naive.replace(tzinfo=UTC) if isinstance(naive, datetime) else None
+def _aware(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(f"{text}+00:00")
+    except ValueError:
+        return None  # 0000-00-00 is no day
 
 
 def _literal(value: datetime, _: object) -> str:
@@ -242,4 +250,7 @@ _CONVERSIONS: dict[Any, Any] = {
     FIELD_TYPE.DATETIME: _aware,
     FIELD_TYPE.TIMESTAMP: _aware,
     datetime: _literal,
+}
+_PARAMETERS: dict[Any, Any] = {
+    kind: convert for kind, convert in _CONVERSIONS.items() if not isinstance(kind, int)
 }

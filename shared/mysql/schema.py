@@ -16,6 +16,7 @@ from typing import NamedTuple
 from shared.mysql.connection import Connection, Cursor
 
 VERSION_TABLE = "fleet_alembic_version"
+AUDIT_VERSION_TABLE = "fleet_audit_version"
 SOURCES_VIEW = "fleet_account_sources"
 SOURCES_TABLE = "exchange_accounts"
 SOURCES_COLUMNS = (
@@ -122,17 +123,17 @@ def run_file(path: Path, execute: Callable[[str], None]) -> None:
         execute(statement)
 
 
-def applied_version(connection: Connection) -> str | None:
+def applied_version(connection: Connection, table: str = VERSION_TABLE) -> str | None:
     """The schema's version; None before the first migration. Ends the transaction."""
     cursor = connection.cursor()
     cursor.execute(
         "SELECT COUNT(*) FROM information_schema.tables"
         " WHERE table_schema = DATABASE() AND table_name = %s",
-        (VERSION_TABLE,),
+        (table,),
     )
     row = None
     if cursor.fetchone()[0]:
-        cursor.execute(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608 - a constant
+        cursor.execute(f"SELECT version_num FROM {table}")  # noqa: S608 - one of two constants
         row = cursor.fetchone()
     connection.commit()
     return str(row[0]) if row else None

@@ -22,9 +22,15 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench import (
+    cdc_collect,
+    cdc_drain,
+    cdc_live,
+    cdc_load,
+    cdc_memory,
     dashboards,
     fold,
     guest,
+    history,
     laravel,
     latency,
     ledger,
@@ -81,7 +87,16 @@ BENCHES: dict[str, Callable[[Place, Size], Figure | tuple[Figure, ...]]] = {
     ),
     "sync-cpu": lambda p, s: sync.cpu(p, accounts=s.accounts // 2, rounds=s.rounds),
     "sync-memory": lambda p, s: sync.memory(p, few=s.accounts // 10, many=s.accounts),
+    "cdc-collect": lambda p, s: cdc_collect.collect(
+        p, transactions=s.fills // 2, rounds=s.rounds
+    ),
     "dashboards": lambda p, s: dashboards.dashboards(p, rows=s.daily_rows),
+    "history": lambda p, s: history.writing(p, rows=s.fills),
+    "cdc-drain": lambda p, s: cdc_drain.drain(p, transactions=s.fills * 3 // 2),
+    "cdc-live": lambda p, s: cdc_live.live(p, seconds=s.latency_seconds),
+    "cdc-memory": lambda p, s: cdc_memory.long_transaction(p, rows=s.reversed),
+    "cdc-load": lambda p, s: cdc_load.load(p, events=s.fills, rounds=s.rounds),
+    "history-dashboards": lambda p, s: history.dashboards(p, rows=s.daily_rows * 2),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -37,6 +37,11 @@ def alternate(ours: Callable[[], float], peer: Callable[[], float], rounds: int)
         else:
             mine = ours()
             pairs.append((mine, peer()))
+    return ratio_of(pairs)
+
+
+def ratio_of(pairs: Sequence[tuple[float, float]]) -> Ratio:
+    """Of rates of A and B that belong together."""
     ratios = sorted(mine / other for mine, other in pairs)
     return Ratio(
         median(mine for mine, _ in pairs),

@@ -19,7 +19,7 @@ from shared.dotenv import parse_dotenv
 from shared.mysql.connection import connect
 from shared.settings import Settings, load
 from shared.streams.connection import control_client
-from workers.migrate import migrate_mysql
+from workers.migrate import migrate_audit, migrate_mysql
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,7 +56,7 @@ class Place(NamedTuple):
         cursor = connection.cursor()
         cursor.execute("SHOW FULL TABLES WHERE Table_type = 'BASE TABLE'")
         for table, _ in cursor.fetchall():
-            if not table.endswith("alembic_version"):
+            if not table.endswith("_version"):
                 cursor.execute(f"TRUNCATE TABLE {table}")
         connection.close()
         remove_keys(redis, self.settings.prefix)
@@ -124,6 +124,7 @@ def place(name: str = "bench") -> Iterator[Place]:
     log = Path(tempfile.gettempdir()) / f"{mark}.log"
     here = Place(load("streams", environ), environ, servers, log)
     migrate_mysql(here.settings)
+    migrate_audit(here.settings)
     try:
         yield here
     finally:

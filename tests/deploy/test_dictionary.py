@@ -83,10 +83,21 @@ def test_the_equity_in_timescale_has_the_columns_of_ours(
         " WHERE table_schema = 'fleet' AND table_name = 'equity'"
     )
     assert {name for (name,) in found} == schema["fleet_equity"]
-    assert timescale.run(
+    assert ("equity",) in timescale.run(
         "SELECT hypertable_name FROM timescaledb_information.hypertables"
         " WHERE hypertable_schema = 'fleet'"
-    ) == [("equity",)]
+    )
+
+
+@pytest.mark.database
+def test_every_table_and_view_of_timescale_is_named(timescale: Timescale) -> None:
+    found = timescale.run(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = 'fleet'"
+        " AND table_name <> 'alembic_version'"
+    )
+    text = TEXT.partition("## TimescaleDB")[2].partition("## How it runs")[0]
+    missing = [name for (name,) in found if f"{name}`" not in text and f"fleet.{name}" not in text]
+    assert missing == []
 
 
 def test_the_measures_are_those_of_the_docstrings() -> None:

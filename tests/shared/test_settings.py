@@ -16,12 +16,10 @@ from shared.settings import (
     DECRYPTS,
     ROLES,
     WITHOUT_MYSQL,
-    RedisBudget,
     Settings,
     load,
-    parse_budget,
-    parse_retention,
 )
+from shared.settings_streams import RedisBudget, parse_budget, parse_retention
 
 MINIMAL = {
     "APP_NAME": "Trade Desk",

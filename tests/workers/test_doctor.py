@@ -11,7 +11,8 @@ from redis.exceptions import NoPermissionError
 from rich.console import Console
 
 from shared.errors import SettingsError
-from shared.settings import RedisBudget, Settings
+from shared.settings import Settings
+from shared.settings_streams import RedisBudget
 from workers import diagnosis
 from workers.diagnosis import Finding
 from workers.doctor import examine, run_doctor, show
@@ -20,13 +21,6 @@ from workers.migrate import migrate_timescale
 
 GOOD_MYSQL: Mapping[str, str] = {
     "version": "8.4.0",
-    "log_bin": "ON",
-    "binlog_format": "ROW",
-    "binlog_row_image": "FULL",
-    "binlog_row_metadata": "FULL",
-    "binlog_row_value_options": "",
-    "innodb_flush_log_at_trx_commit": "1",
-    "sync_binlog": "1",
     "sql_mode": (
         "STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE,"
         "NO_ENGINE_SUBSTITUTION"
@@ -61,15 +55,6 @@ def levels(findings: list[Finding]) -> set[str]:
         (diagnosis.mysql_version, {"version": "10.6.1-MariaDB-log"}, "ok"),
         (diagnosis.mysql_version, {"version": "10.5.9-MariaDB"}, "fail"),
         (diagnosis.mysql_version, {"version": "5.7.44"}, "fail"),
-        (diagnosis.mysql_binlog, {}, "ok"),
-        (diagnosis.mysql_binlog, {"log_bin": "OFF"}, "fail"),
-        (diagnosis.mysql_binlog, {"binlog_format": "MIXED"}, "fail"),
-        (diagnosis.mysql_binlog, {"binlog_row_image": "MINIMAL"}, "fail"),
-        (diagnosis.mysql_binlog, {"binlog_row_metadata": "NO_LOG"}, "fail"),
-        (diagnosis.mysql_binlog, {"binlog_row_value_options": "PARTIAL_JSON"}, "fail"),
-        (diagnosis.mysql_durability, {}, "ok"),
-        (diagnosis.mysql_durability, {"innodb_flush_log_at_trx_commit": "2"}, "fail"),
-        (diagnosis.mysql_durability, {"sync_binlog": "0"}, "warn"),
         (diagnosis.mysql_session, {}, "ok"),
         (diagnosis.mysql_session, {"sql_mode": ""}, "fail"),
         (diagnosis.mysql_session, {"time_zone": "SYSTEM"}, "fail"),
@@ -138,6 +123,10 @@ def test_clocks_schema_and_edition() -> None:
     assert levels(diagnosis.timescale_edition("2.19.3", "apache")) == {"ok"}
     assert levels(diagnosis.timescale_edition(None, None)) == {"fail"}
     assert levels(diagnosis.timescale_edition("2.9.0", "apache")) == {"fail"}
+    assert levels(diagnosis.timescale_edition("2.19.3", "timescale")) == {"ok"}
+    assert levels(diagnosis.timescale_edition("2.19.3", None)) == {"fail"}  # not preloaded
+    unreadable = diagnosis.timescale_edition("2.19.3", "apache", unreadable=3)
+    assert levels(unreadable) == {"fail"}
 
 
 def test_databases_that_the_cache_empties(settings: Settings) -> None:
@@ -158,7 +147,7 @@ def test_a_healthy_desk_has_nothing_that_loses_data(
     findings = examine(settings)
     assert [finding for finding in findings if finding.level == "fail"] == []
     checked = {finding.check for finding in findings}
-    assert {"binlog", "commits", "mysql schema", "accounts", "clocks"} <= checked
+    assert {"binlog", "mysql schema", "accounts", "clocks"} <= checked
     assert {"hiredis", "partitions", "databases", "timescale edition"} <= checked
     assert run_doctor(settings) == 0
 
@@ -205,6 +194,36 @@ def test_grants_are_least(settings: Settings) -> None:
     passwords = [bool(row.mysql) + len(row.redis) + bool(row.timescale) for row in lines]
     assert text.count(PASSWORD) == sum(passwords) - 1
     assert not by_role["streams"].timescale
+
+
+def test_only_the_collector_reads_the_log_and_only_it_appends(settings: Settings) -> None:
+    by_role = {row.role: row for row in grants(settings)}
+    readers = [role for role, row in by_role.items() if "REPLICATION" in "".join(row.mysql)]
+    assert readers == ["collector"]
+    assert f"`{settings.mysql.database}`.`fleet_fills`" in "".join(by_role["collector"].mysql)
+    assert "exchange_accounts" in "".join(by_role["collector"].laravel)
+    for sink in ("audit", "timescale"):
+        (line,) = [line for _, line in by_role[sink].redis]
+        assert "+xread" in line
+        assert not {"+xadd", "+xtrim", "+del", "+eval"} & set(line.split())
+
+
+def test_the_audit_log_of_another_server_is_granted_there(settings: Settings) -> None:
+    assert not any(row.audit for row in grants(settings))
+    elsewhere = settings.mysql.model_copy(update={"host": "archive", "database": "books"})
+    changed = settings.model_copy(update={"audit_database": elsewhere})
+    by_role = {row.role: row for row in grants(changed)}
+    assert any("`books`.`fleet_change_log`" in line for line in by_role["audit"].audit)
+    assert not any("fleet_change_log" in line for line in by_role["audit"].mysql)
+    assert by_role["migrate"].audit[-1].startswith("GRANT SELECT")
+    assert not by_role["streams"].audit
+    assert "-- on the server of FLEET_AUDIT_URL:" in as_text(list(by_role.values()))
+
+
+def test_an_old_redis_holds_no_change_stream() -> None:
+    assert diagnosis.capture_version("r", GOOD_REDIS) == []
+    old = diagnosis.capture_version("r", {**GOOD_REDIS, "redis_version": "6.2.14"})
+    assert levels(old) == {"warn"}
 
 
 def test_a_prefix_is_meant_letter_by_letter(settings: Settings) -> None:

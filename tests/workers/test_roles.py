@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,7 @@ from shared.errors import SettingsError
 from tests.workers.fleet_env import ROOT
 from workers.config import QUEUES, SOFT_SHUTDOWN_SECONDS
 from workers.flower import set_password
-from workers.roles import ROLES, current, procfile
+from workers.roles import ROLES, current, procfile, unneeded
 
 
 def test_the_procfile_is_the_table_written_out() -> None:
@@ -64,3 +65,14 @@ def test_flower_reads_its_password_from_the_environment() -> None:
     environ = {"FLEET_FLOWER_AUTH": "fleet:p:with-colon"}
     set_password(environ)
     assert environ["FLOWER_BASIC_AUTH"] == "fleet:p:with-colon"
+
+
+def test_a_fleet_without_timescale_runs_no_role_that_needs_it(tmp_path: Path) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text("APP_NAME=desk\n", encoding="utf-8")
+    environ = {"FLEET_ENV_FILE": str(env_file)}
+    assert unneeded(environ) == {"timescale"}
+    url = "postgresql://u:p@h/d"
+    assert unneeded(environ | {"FLEET_TIMESCALE_URL": url}) == set()
+    env_file.write_text(f"FLEET_TIMESCALE_URL={url}\n", encoding="utf-8")
+    assert unneeded(environ) == set()

@@ -19,6 +19,8 @@ from workers.scheduled import (
     close_day,
     confirm_syncs,
     copy_equity,
+    keep_audit,
+    keep_history,
     note_accounts,
     note_owners,
     plan_syncs,
@@ -57,7 +59,11 @@ SCHEDULED: Mapping[str, Scheduled] = {
     "fleet.reconcile": Scheduled(reconcile.run, timedelta(minutes=5)),
     "fleet.snapshot_equity": Scheduled(snapshot_equity.run, timedelta(minutes=5)),
     "fleet.copy_equity": Scheduled(copy_equity.run, timedelta(minutes=5)),
+    "fleet.keep_history": Scheduled(keep_history.run, timedelta(hours=1)),
     "fleet.thin_observed": Scheduled(thin_observed.run, timedelta(hours=1)),
+    "fleet.keep_audit": Scheduled(
+        keep_audit.run, timedelta(hours=1), lease=timedelta(minutes=40)
+    ),
     "fleet.note_accounts": Scheduled(note_accounts.run, timedelta(seconds=10)),
     "fleet.plan_syncs": Scheduled(
         plan_syncs.run, timedelta(seconds=1), "fleet.sync", timedelta(seconds=20)

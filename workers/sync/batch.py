@@ -22,7 +22,7 @@ from redis import Redis
 from shared import telemetry
 from shared.errors import Unavailable
 from shared.mysql.connection import transaction
-from workers.lease import RELEASE
+from workers.lease import RELEASE, TAKE
 from workers.sync import planner, store
 from workers.sync.account import Desk, run_account
 from workers.sync.connections import Connections
@@ -159,11 +159,9 @@ def _key(tools: Tools, account_id: int) -> str:
 
 
 def _take(tools: Tools, owner: str, account_ids: Sequence[int]) -> list[int]:
-    pipe = tools.redis.pipeline(transaction=False)
-    for account_id in account_ids:
-        pipe.set(_key(tools, account_id), owner, nx=True, px=tools.times.lease_ms)
-    taken = zip(account_ids, pipe.execute(), strict=True)
-    return [account_id for account_id, got in taken if got]
+    keys = [_key(tools, account_id) for account_id in account_ids]
+    taken: Any = tools.redis.eval(TAKE, len(keys), *keys, owner, tools.times.lease_ms)
+    return [one for one, got in zip(account_ids, taken, strict=True) if got]
 
 
 def _release(tools: Tools, owner: str, account_ids: Sequence[int]) -> None:

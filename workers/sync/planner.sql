@@ -1,4 +1,7 @@
 -- Whose turn it is, and which accounts there are.
+--
+-- FORCE INDEX (PRIMARY) where rows are locked: on a small table MariaDB would else read, and lock, all of it, by
+-- whichever index is narrow, in another order than a run writes its rows, and one of the two is a deadlock's victim.
 
 -- name: outstanding
 -- Accounts that a task has in hand.
@@ -16,16 +19,16 @@ LIMIT %s;
 
 -- name: free
 -- Those of them that nobody has claimed meanwhile; rows in use at this moment are passed over.
-SELECT account_id FROM fleet_sync_accounts
+SELECT account_id FROM fleet_sync_accounts FORCE INDEX (PRIMARY)
 WHERE account_id IN %s AND (claimed_until IS NULL OR claimed_until <= UTC_TIMESTAMP(6))
 ORDER BY account_id
 FOR UPDATE SKIP LOCKED;
 
 -- name: claim
-UPDATE fleet_sync_accounts SET claimed_until = UTC_TIMESTAMP(6) + INTERVAL %s SECOND WHERE account_id IN %s;
+UPDATE fleet_sync_accounts FORCE INDEX (PRIMARY) SET claimed_until = UTC_TIMESTAMP(6) + INTERVAL %s SECOND WHERE account_id IN %s;
 
 -- name: give_back
-UPDATE fleet_sync_accounts SET claimed_until = NULL WHERE account_id IN %s;
+UPDATE fleet_sync_accounts FORCE INDEX (PRIMARY) SET claimed_until = NULL WHERE account_id IN %s;
 
 -- name: new
 -- In lower case, as venues and products are spelled here.
@@ -114,16 +117,16 @@ WHERE st.status = 'suspended' AND a.state = 'active';
 SELECT account_id FROM fleet_sync_accounts WHERE egress NOT IN %s LIMIT %s;
 
 -- name: pin
-UPDATE fleet_sync_accounts SET egress = %s WHERE account_id IN %s;
+UPDATE fleet_sync_accounts FORCE INDEX (PRIMARY) SET egress = %s WHERE account_id IN %s;
 
 -- name: lock
-SELECT account_id FROM fleet_sync_accounts WHERE account_id IN %s ORDER BY account_id FOR UPDATE;
+SELECT account_id FROM fleet_sync_accounts FORCE INDEX (PRIMARY) WHERE account_id IN %s ORDER BY account_id FOR UPDATE;
 
 -- name: lock_all
 SELECT account_id FROM fleet_sync_accounts FORCE INDEX (PRIMARY) ORDER BY account_id FOR UPDATE;
 
 -- name: due_now
-UPDATE fleet_sync_accounts SET due_at = UTC_TIMESTAMP(6), failures = 0 WHERE account_id IN %s AND state = 'active';
+UPDATE fleet_sync_accounts FORCE INDEX (PRIMARY) SET due_at = UTC_TIMESTAMP(6), failures = 0 WHERE account_id IN %s AND state = 'active';
 
 -- name: due_now_kinds
 UPDATE fleet_syncs SET due_at = UTC_TIMESTAMP(6) WHERE account_id IN %s;

@@ -27,6 +27,7 @@ STREAM = "orders"
 IDS = UUID("0b0c4c36-8f5f-5b0e-a6b5-3a7f4b0f8d5e")
 ERROR_LETTERS = 512
 UNCONFIRMED_AT_ONCE = 5_000
+_MOMENT_LETTERS = len("2026-11-26 05:03:00.000000")
 _PLAIN = (
     "account_id", "venue", "product", "egress", "tier", "since_ms", "moved_ms", "told_hash",
     "told_ms", "failures",
@@ -121,12 +122,13 @@ def write(connection: Any, now: datetime, saved: Sequence[Saved]) -> list[Saved]
     rows = Rows(connection)
     events = [event_of(found) for one in ours for found in one.events]
     first, last = _recorded(rows, events) if events else (None, None)
+    at = moment(now)
     rows.write(
         SQL["save_kinds"],
         [
             (
                 one.loaded.account_id, kind, orjson.dumps(cursor).decode(),
-                moment(one.due_at[kind]), moment(now), one.through_ms.get(kind),
+                moment(one.due_at[kind]), at, one.through_ms.get(kind),
                 None if one.events else one.through_ms.get(kind),
                 first if one.events else None, last if one.events else None,
             )
@@ -202,7 +204,7 @@ def moment(at: datetime) -> str:
     """Text of a UTC time as a DATETIME(6) takes it."""
     if at.utcoffset() != timedelta():
         raise ValueError("only UTC goes into a column")
-    return f"{at:%Y-%m-%d %H:%M:%S.%f}"
+    return at.isoformat(" ", "microseconds")[:_MOMENT_LETTERS]
 
 
 def _facts(row: tuple[Any, ...]) -> dict[str, Any]:

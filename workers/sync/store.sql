@@ -19,7 +19,8 @@ SELECT account_id, kind, place, due_at FROM fleet_syncs WHERE account_id IN %s;
 SELECT account_id, product, instrument FROM fleet_positions WHERE account_id IN %s AND qty <> 0;
 
 -- name: lock
-SELECT account_id, version FROM fleet_sync_accounts WHERE account_id IN %s ORDER BY account_id FOR UPDATE;
+-- By the primary key, as planner.sql says.
+SELECT account_id, version FROM fleet_sync_accounts FORCE INDEX (PRIMARY) WHERE account_id IN %s ORDER BY account_id FOR UPDATE;
 
 -- name: newest_outbox
 SELECT COALESCE(MAX(id), 0) FROM fleet_outbox;

@@ -10,6 +10,8 @@ use Tradefleet\Laravel\Testing\FleetFake;
 /**
  * @method static void record(\Tradefleet\Laravel\Stream\Event ...$events)
  * @method static list<string> publish(\Tradefleet\Laravel\Stream\Event ...$events)
+ * @method static void actor(string $actor, string $requestId = '')
+ * @method static list<string> actors()
  * @method static \Illuminate\Support\Collection recorded(string $event, callable|null $callback = null)
  * @method static \Illuminate\Support\Collection published(string $event, callable|null $callback = null)
  * @method static void assertRecorded(string|\Closure $event, callable|int|null $callback = null)

@@ -4,6 +4,7 @@ declare(strict_types=1);
 
 namespace Tradefleet\Laravel;
 
+use Tradefleet\Laravel\Actor\ChangeContext;
 use Tradefleet\Laravel\Stream\Entry;
 use Tradefleet\Laravel\Stream\Event;
 use Tradefleet\Laravel\Transport\Outbox;
@@ -12,7 +13,7 @@ use Tradefleet\Laravel\Transport\Streams;
 /** The real thing: MySQL and Redis. */
 final class FleetProducer implements Producer
 {
-    public function __construct(private Outbox $outbox, private Streams $streams)
+    public function __construct(private Outbox $outbox, private Streams $streams, private ChangeContext $context)
     {
     }
 
@@ -24,6 +25,11 @@ final class FleetProducer implements Producer
     public function publish(Event ...$events): array
     {
         return $this->streams->append(...self::entries($events));
+    }
+
+    public function actor(string $actor, string $requestId = ''): void
+    {
+        $this->context->insert($actor, $requestId);
     }
 
     /**

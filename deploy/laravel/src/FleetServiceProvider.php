@@ -4,7 +4,9 @@ declare(strict_types=1);
 
 namespace Tradefleet\Laravel;
 
+use Illuminate\Database\Events\TransactionBeginning;
 use Illuminate\Support\ServiceProvider;
+use Tradefleet\Laravel\Actor\CurrentActor;
 use Tradefleet\Laravel\Transport\Streams;
 
 final class FleetServiceProvider extends ServiceProvider
@@ -22,10 +24,12 @@ final class FleetServiceProvider extends ServiceProvider
         $this->mergeConfigFrom(__DIR__.'/../config/fleet.php', 'fleet');
         $this->app->singleton(Streams::class);
         $this->app->singleton(Producer::class, FleetProducer::class);
+        $this->app->singleton(CurrentActor::class);
     }
 
     public function boot(): void
     {
+        $this->app['events']->listen(TransactionBeginning::class, [CurrentActor::class, 'begun']);
         if (! $this->app->runningInConsole()) {
             return;
         }

@@ -18,4 +18,7 @@ interface Producer
      * @return list<string> ids of the stream entries
      */
     public function publish(Event ...$events): array;
+
+    /** Who is behind the caller's transaction, for the audit log: `user:42`. Throws where none is open. */
+    public function actor(string $actor, string $requestId = ''): void;
 }

@@ -1,21 +1,22 @@
 -- What came back makes room, then what is wanted takes it, first come first served.
 -- KEYS state, list of the address (venues that tell no weight), then lists and marks of accounts
--- ARGV per_window, window_ms, kept (weight that only orders may use), returns, wants; then
+-- ARGV one text of numbers, because every argument costs a client more than a number in a text:
+--   per_window, window_ms, kept (weight that only orders may use), returns, wants; then
 --   for each return {window, weight, of it sent, of that told nothing about, the venue's figure (-1: none)};
 --   for each want {weight, priority (0 order, 1 fresh, 2 backfill), limits}, and
 --     for each of its limits {key, most, ms}: at most that many in any such time; most 0: a mark that
 --     shuts this account out while it is there.
 -- Reply {window to return with, wait, wait, ...}, ms for each want: 0 granted; above, the whole address
 --   must wait, and every later want with it (1: for what is under way); below, this account alone.
-local per_window, window_ms, kept = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local returns, wants = tonumber(ARGV[4]), tonumber(ARGV[5])
-local place = 5
+local numbers, place = {}, 0
+for number in string.gmatch(ARGV[1], '%S+') do numbers[#numbers + 1] = tonumber(number) end
 
 local function taken(count)
   place = place + count
-  return unpack(ARGV, place - count + 1, place)
+  return unpack(numbers, place - count + 1, place)
 end
 
+local per_window, window_ms, kept, returns, wants = taken(5)
 roll(window_ms)
 -- Near a boundary a request may be counted on either side, and a clock may be a little wrong: the
 -- venue's figure is then believed of neither, and one window is not filled twice.
@@ -73,23 +74,21 @@ local function take(key, most, ms, weight)
 end
 
 for _ = 1, returns do
-  local window, weight, sent, untold, counted = taken(5)
-  give_back(tonumber(window), tonumber(weight), tonumber(sent), tonumber(untold), tonumber(counted))
+  give_back(taken(5))
 end
 
 local reply = {opening and known.window - 1 or known.window}
 local blocked = math.max(0, known.paused - now)
 for _ = 1, wants do
   local weight, priority, count = taken(3)
-  weight, priority = tonumber(weight), tonumber(priority)
   local limits, alone = {}, 0
-  for at = 1, tonumber(count) do
+  for at = 1, count do
     local key, most, ms = taken(3)
-    local limit = {KEYS[tonumber(key)], tonumber(most), tonumber(ms), key == '2' and weight or 1}
-    limit[4] = limit[2] > 0 and math.min(limit[4], limit[2]) or limit[4]
+    local limit = {KEYS[key], most, ms, key == 2 and weight or 1}
+    limit[4] = most > 0 and math.min(limit[4], most) or limit[4]
     limits[at] = limit
     local wait = wait_for(unpack(limit))
-    if key == '2' then blocked = math.max(blocked, wait) else alone = math.max(alone, wait) end
+    if key == 2 then blocked = math.max(blocked, wait) else alone = math.max(alone, wait) end
   end
   if blocked == 0 and alone == 0 then blocked = math.ceil(math.max(0, wait_for_window(weight, priority))) end
   if blocked > 0 then

@@ -94,6 +94,14 @@ def test_an_account_under_another_lease_is_skipped_and_counted(quiet: SyncWorld)
         assert redis.get(f"{quiet.settings.broker_prefix}sync:1") is None
 
 
+def test_a_run_waits_for_no_lock_of_another_account(quiet: SyncWorld) -> None:
+    quiet.link(*range(1, 101))
+    with closing(connect(quiet.settings.mysql)) as other:
+        lock = "SELECT 1 FROM fleet_sync_accounts WHERE account_id = 100 FOR UPDATE"
+        other.cursor().execute(lock)
+        assert quiet.sync(*range(1, 61)) == {"done": 60}
+
+
 def test_one_revoked_key_suspends_its_account_and_disturbs_nobody(quiet: SyncWorld) -> None:
     quiet.exchanges.troubles[2] = KeyRefused("-2015 Invalid API-key", "-2015")
     assert quiet.sync(1, 2, 3) == {"done": 2, "suspended": 1}

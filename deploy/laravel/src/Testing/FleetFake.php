@@ -19,6 +19,9 @@ final class FleetFake implements Producer
     /** @var array{recorded: list<Event>, published: list<Event>} */
     private array $events = ['recorded' => [], 'published' => []];
 
+    /** @var list<string> */
+    private array $actors = [];
+
     public function record(Event ...$events): void
     {
         $this->keep('recorded', $events);
@@ -29,6 +32,17 @@ final class FleetFake implements Producer
         $this->keep('published', $events);
 
         return array_map(static fn (int $at): string => "1-{$at}", array_keys(array_values($events)));
+    }
+
+    public function actor(string $actor, string $requestId = ''): void
+    {
+        $this->actors[] = $actor;
+    }
+
+    /** @return list<string> */
+    public function actors(): array
+    {
+        return $this->actors;
     }
 
     /**

@@ -1,0 +1,317 @@
+"""What goes wrong with change capture in a storm: one function per fault, one row in FAULTS.
+
+A fault either is over when its function returns, or plans its own end with `storm.later`.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from functools import partial
+from random import Random
+from typing import Any, Literal, NamedTuple, Protocol
+
+import MySQLdb
+import psycopg
+from redis.exceptions import RedisError
+
+from shared.cdc.keys import cdc_keys
+from shared.errors import FleetError
+from shared.mysql.connection import connect
+from tests.chaos.cdc_world import PREFIX, CaptureWorld, rows
+from tests.chaos.fleet import Crew, Member
+
+KEYS = cdc_keys(PREFIX)
+SLEEP = (1.5, 4.0)  # longer than the lease of a collector in cdc_node
+CATCH_SECONDS = 1.5
+LOCK_SECONDS = 2
+NOBODY = "127.0.0.1 1"
+HISTORY_TABLES = (
+    "change_event", "row_state", "position_history", "pnl_history", "fill_history",
+    "rollup_changes", "rollup_positions", "rollup_pnl", "rollup_trading", "cdc_offset",
+    "cdc_staging", "cdc_quarantine", "cdc_batch",
+)  # fmt: skip
+
+Reach = Literal["processes", "source", "redis", "sinks"]
+
+
+class Storm(Protocol):
+    """What a fault may touch."""
+
+    world: CaptureWorld
+    crew: Crew[Member]
+    rng: Random
+    copies: dict[str, Any]
+
+    def later(self, seconds: float, act: Callable[[], None]) -> None: ...
+
+
+class Fault(NamedTuple):
+    """strike returns False when the fault did not come about."""
+
+    name: str
+    weight: int
+    reach: Reach
+    strike: Callable[[Storm], bool | None]
+
+
+# -- processes -------------------------------------------------------------------------------------
+
+
+def of(storm: Storm, role: str) -> Member:
+    return storm.rng.choice([one for one in storm.crew.members if one.name.startswith(role)])
+
+
+def kill(role: str, storm: Storm) -> None:
+    of(storm, role).send(signal.SIGKILL)
+
+
+def kill_all(storm: Storm) -> None:
+    for member in storm.crew.members:
+        member.send(signal.SIGKILL)
+
+
+def kill_in_transaction(storm: Storm) -> bool:
+    """Both collectors, when the stream ends inside a transaction: they are asleep until it does."""
+    collectors = [one for one in storm.crew.members if one.name.startswith("collector")]
+    with closing(storm.world.client()) as client:
+        end = time.monotonic() + CATCH_SECONDS
+        while time.monotonic() < end:
+            with suppress(RedisError):
+                found: Any = client.hmget(KEYS.checkpoint, "head", "seq")
+                if found[0] and found[1] and int(found[0].split(b"-")[0]) > int(found[1]):
+                    for member in collectors:
+                        member.send(signal.SIGKILL)
+                    return True
+            time.sleep(0.002)
+    return False
+
+
+def end_gracefully(storm: Storm) -> None:
+    member = storm.rng.choice(storm.crew.members)
+    member.killed = True
+    member.send(signal.SIGTERM)
+
+
+def sleep(role: str, storm: Storm) -> bool:
+    """A zombie: another one takes over, and then it goes on as if nothing had happened."""
+    member = of(storm, role)
+    if member.asleep:
+        return False
+    member.send(signal.SIGSTOP)
+    storm.later(storm.rng.uniform(*SLEEP), partial(member.send, signal.SIGCONT))
+    return True
+
+
+# -- the source ------------------------------------------------------------------------------------
+
+
+def kill_dumps(storm: Storm) -> None:
+    """The dump thread, each second, for some seconds."""
+    for second in range(storm.rng.randrange(2, 5)):
+        storm.later(second, partial(kill_sessions, storm.world, dumps_only=True))
+
+
+def kill_sessions(world: CaptureWorld, *, dumps_only: bool = False) -> None:
+    with closing(connect(world.mysql.where)) as connection:
+        for session, user, command in rows(
+            connection, "SELECT id, user, command FROM information_schema.processlist"
+        ):
+            ours = user.startswith("storm_") and not dumps_only
+            if ours or command.startswith("Binlog Dump"):
+                with suppress(MySQLdb.Error):  # it may have ended by itself
+                    connection.cursor().execute(f"KILL {int(session)}")
+
+
+def kill_ours(storm: Storm) -> None:
+    kill_sessions(storm.world)
+
+
+def next_file(storm: Storm) -> None:
+    storm.world.mysql.run("FLUSH BINARY LOGS")
+
+
+def kill_mysql(storm: Storm) -> None:
+    storm.world.mysql.kill()
+    storm.world.mysql.start()
+
+
+# -- Redis -----------------------------------------------------------------------------------------
+
+
+def flush_all(storm: Storm) -> None:
+    with closing(storm.world.client()) as client:
+        client.flushall()
+
+
+def delete_key(storm: Storm) -> None:
+    with closing(storm.world.client()) as client:
+        client.delete(storm.rng.choice((KEYS.stream, KEYS.checkpoint, KEYS.sinks)))
+
+
+def copy_redis(storm: Storm) -> None:
+    storm.world.redis.keep_copy()
+
+
+def set_redis_back(storm: Storm) -> bool:
+    return storm.world.redis.set_back()
+
+
+def kill_redis(storm: Storm) -> None:
+    """Nothing of it was on disk."""
+    storm.world.redis.stop()
+    storm.later(storm.rng.uniform(0.2, 2), storm.world.redis.start)
+
+
+def read_only(storm: Storm) -> None:
+    with closing(storm.world.client()) as client:
+        client.execute_command("REPLICAOF", *NOBODY.split())
+    storm.later(storm.rng.uniform(0.5, 3), partial(writable, storm.world))
+
+
+def writable(world: CaptureWorld) -> None:
+    with closing(world.client()) as client, suppress(RedisError):
+        client.execute_command("REPLICAOF", "NO", "ONE")
+
+
+def no_memory(storm: Storm) -> None:
+    storm.world.redis.fill_up()
+    storm.later(storm.rng.uniform(0.5, 3), partial(memory, storm.world))
+
+
+def memory(world: CaptureWorld) -> None:
+    with suppress(RedisError):
+        world.redis.make_room()
+
+
+def wrong_type(storm: Storm) -> None:
+    key = storm.rng.choice((KEYS.stream, KEYS.checkpoint))
+    with closing(storm.world.client()) as client:
+        client.set(key, "nothing of ours")
+    storm.later(storm.rng.uniform(0.5, 3), partial(cure_type, storm.world))
+
+
+def cure_type(world: CaptureWorld) -> None:
+    """As the stop says: what no collector wrote goes."""
+    with closing(world.client()) as client, suppress(RedisError):
+        for key in (KEYS.stream, KEYS.checkpoint):
+            if client.type(key) == b"string":
+                client.delete(key)
+
+
+# -- the sinks' databases --------------------------------------------------------------------------
+
+
+def copy_audit(storm: Storm) -> None:
+    with closing(storm.world.mysql.connection()) as connection:
+        offset = rows(connection, "SELECT * FROM fleet_cdc_offset WHERE sink = 'audit'")
+        if offset and offset[0][1]:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT * FROM fleet_cdc_offset WHERE sink = 'audit'")
+                offset = cursor.fetchall()
+                cursor.execute("SELECT * FROM fleet_cdc_staged")
+                storm.copies["audit"] = (offset[0], cursor.fetchall())
+            connection.commit()
+
+
+def set_audit_back(storm: Storm) -> bool:
+    """As from a backup: rows, offset and staging of then. False: no copy, or no lock in time."""
+    if "audit" not in storm.copies:
+        return False
+    offset, staged = storm.copies["audit"]
+    whole = offset[2] - (not offset[4])
+    with closing(storm.world.mysql.connection()) as connection:
+        cursor = connection.cursor()
+        cursor.execute(f"SET SESSION innodb_lock_wait_timeout = {LOCK_SECONDS}")
+        try:
+            cursor.execute("SELECT * FROM fleet_cdc_offset WHERE sink = 'audit' FOR UPDATE")
+            cursor.execute("DELETE FROM fleet_cdc_offset WHERE sink = 'audit'")
+            cursor.execute("DELETE FROM fleet_change_log WHERE seq > %s", (whole,))
+            cursor.execute("DELETE FROM fleet_cdc_batches WHERE last_seq > %s", (whole,))
+            cursor.execute("DELETE FROM fleet_cdc_staged")
+            _put(cursor, "fleet_cdc_offset", [offset])
+            _put(cursor, "fleet_cdc_staged", staged)
+            connection.commit()
+        except MySQLdb.Error:
+            return False
+    return True
+
+
+def _put(cursor: Any, table: str, found: Sequence[Any]) -> None:
+    if found:
+        marks = ", ".join(["%s"] * len(found[0]))
+        cursor.executemany(f"INSERT INTO {table} VALUES ({marks})", found)  # noqa: S608 - our own names
+
+
+def copy_history(storm: Storm) -> None:
+    with psycopg.connect(storm.world.timescale.owner) as connection:
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        storm.copies["timescale"] = {table: _copied(connection, table) for table in HISTORY_TABLES}
+
+
+def set_history_back(storm: Storm) -> bool:
+    if "timescale" not in storm.copies:
+        return False
+    try:
+        with psycopg.connect(storm.world.timescale.owner) as connection:
+            connection.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'".encode())
+            connection.execute(
+                f"TRUNCATE {', '.join(f'fleet.{name}' for name in HISTORY_TABLES)}".encode()
+            )
+            for table, content in storm.copies["timescale"].items():
+                with connection.cursor().copy(f"COPY fleet.{table} FROM STDIN".encode()) as copy:
+                    copy.write(content)
+    except psycopg.errors.LockNotAvailable:
+        return False
+    return True
+
+
+def _copied(connection: psycopg.Connection[Any], table: str) -> bytes:
+    statement = f"COPY (SELECT * FROM fleet.{table}) TO STDOUT"  # noqa: S608 - our own names
+    with connection.cursor().copy(statement.encode()) as copy:
+        return b"".join(bytes(block) for block in copy)
+
+
+def end_history_sessions(storm: Storm) -> None:
+    storm.world.timescale.run(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND usename LIKE '%_timescale'"
+    )
+
+
+FAULTS: Sequence[Fault] = (
+    Fault("kill -9 of a collector", 5, "processes", partial(kill, "collector")),
+    Fault("kill -9 of the audit sink", 4, "processes", partial(kill, "audit")),
+    Fault("kill -9 of the Timescale sink", 4, "processes", partial(kill, "timescale")),
+    Fault("kill -9 of collectors inside a transaction", 4, "processes", kill_in_transaction),
+    Fault("kill -9 of everything", 2, "processes", kill_all),
+    Fault("SIGTERM", 2, "processes", end_gracefully),
+    Fault("a collector asleep past its lease", 4, "processes", partial(sleep, "collector")),
+    Fault("an audit sink asleep", 3, "processes", partial(sleep, "audit")),
+    Fault("the Timescale sink asleep", 1, "processes", partial(sleep, "timescale")),
+    Fault("dump thread killed each second", 4, "source", kill_dumps),
+    Fault("sessions of MySQL killed", 3, "source", kill_ours),
+    Fault("FLUSH BINARY LOGS", 3, "source", next_file),
+    Fault("MySQL killed, restarted", 1, "source", kill_mysql),
+    Fault("FLUSHALL", 4, "redis", flush_all),
+    Fault("one key deleted", 3, "redis", delete_key),
+    Fault("Redis killed, nothing kept", 2, "redis", kill_redis),
+    Fault("copy of Redis made", 4, "redis", copy_redis),
+    Fault("Redis set back to its copy", 4, "redis", set_redis_back),
+    Fault("Redis read-only", 3, "redis", read_only),
+    Fault("Redis without memory", 3, "redis", no_memory),
+    Fault("wrong type at a key", 3, "redis", wrong_type),
+    Fault("copy of the audit log made", 3, "sinks", copy_audit),
+    Fault("audit log restored from it", 4, "sinks", set_audit_back),
+    Fault("copy of TimescaleDB made", 3, "sinks", copy_history),
+    Fault("TimescaleDB restored from it", 4, "sinks", set_history_back),
+    Fault("sessions of TimescaleDB ended", 3, "sinks", end_history_sessions),
+)
+
+CURES = (writable, memory, cure_type)
+"""Whatever a fault of Redis has left."""
+
+Unreachable = (FleetError, MySQLdb.Error, RedisError, psycopg.Error)
+"""What a fault itself may meet while another one goes on."""

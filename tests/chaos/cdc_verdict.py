@@ -1,0 +1,254 @@
+"""What both sinks hold, against the tables themselves: nothing here asks the code that wrote it.
+
+Every change is folded in the order of its seq. Unless a loss was told, each one must begin where
+the one before it ended: so a change that is missing, came twice, or came too early is found by the
+next change of its row, or by the row itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import orjson
+import psycopg
+
+from tests.chaos.cdc_tables import CAPTURED, TABLES, Seen, Watched, hash_of, same
+from tests.chaos.cdc_world import CaptureWorld, rows
+
+NAMED_MOST = 8
+
+AUDIT_CHANGES = """
+SELECT epoch, seq, row_index, table_name, row_key, op, derived, row_before, row_after, actor
+FROM fleet_change_log ORDER BY epoch, seq, row_index
+"""
+AUDIT_CHAIN = """
+SELECT epoch, seq, row_index, row_key, op, derived, row_before, row_after,
+       DATE_FORMAT(committed_at, '%Y-%m-%d %H:%i:%s.%f'), gtid, file, pos, table_name, actor, hash
+FROM fleet_change_log ORDER BY epoch, seq, row_index
+"""
+HISTORY_CHANGES = """
+SELECT epoch, seq, row_index, table_name, row_key, op, derived, before, after, actor
+FROM fleet.change_event ORDER BY epoch, seq, row_index
+"""
+HISTORY_STATE = "SELECT table_name, row_key, row FROM fleet.row_state WHERE NOT deleted"
+
+State = dict[str, dict[str, Seen]]
+"""Table -> key -> row."""
+
+
+class Recorded(NamedTuple):
+    """One row of a sink's log. before, after: of messages lists of texts."""
+
+    epoch: int
+    seq: int
+    row_index: int
+    table: str
+    key: str
+    op: str
+    derived: bool
+    before: Any
+    after: Any
+    actor: str
+
+
+@dataclass
+class Folded:
+    """state: after the last change. found: what cannot be. added: columns that came later."""
+
+    name: str
+    strict: bool
+    added: dict[str, set[str]]
+    state: State = field(default_factory=lambda: {name: {} for name in CAPTURED})
+    whole: set[str] = field(default_factory=set)  # tables of which a snapshot has ended
+    found: list[str] = field(default_factory=list)
+
+    def take(self, change: Recorded) -> None:
+        if change.op in "tm":
+            self._message(change)
+            return
+        if change.table not in self.state:
+            self._say(change, "a table that is not captured")
+            return
+        known = self.state[change.table].get(change.key)
+        if self.strict:
+            self._check(change, known)
+        if change.op == "d":
+            self.state[change.table].pop(change.key, None)
+        else:
+            self.state[change.table][change.key] = change.after
+
+    def _message(self, change: Recorded) -> None:
+        if change.op == "t":
+            self.state[change.table].clear()
+            self.whole.add(change.table)
+        elif change.after and change.after[0] == "snapshot_end":
+            self.whole.add(change.table)
+
+    def _check(self, change: Recorded, known: Seen | None) -> None:
+        whole = change.table in self.whole
+        if change.derived:
+            self._say(change, "a delete that the log did not have")
+        if change.op == "c" and known is not None:
+            self._say(change, "an insert of a row that is there")
+        if change.op in "ud":
+            if known is None and whole:
+                self._say(change, "of a row that is not there")
+            elif known is not None and not self._same(change, known, change.before):
+                self._say(change, f"begins at {change.before}, the row is {known}")
+        if change.op == "r":
+            if known is None and whole:
+                self._say(change, "a snapshot found a row that the log did not have")
+            elif known is not None and not self._same(change, known, change.after):
+                self._say(change, f"a snapshot found {change.after}, the row is {known}")
+        if change.actor.startswith("user:") and change.table == "orders":
+            name = (change.after or {}).get("name")
+            if name != f"by {change.actor}":
+                self._say(change, f"{change.actor} has written {name}")
+
+    def _same(self, change: Recorded, known: Seen, row: Seen) -> bool:
+        if "$sha256" in row:
+            return row == known
+        return same(known, row, self.added[change.table])
+
+    def _say(self, change: Recorded, what: str) -> None:
+        self.found.append(
+            f"{self.name} {change.epoch}/{change.seq} row {change.row_index}, {change.op} of"
+            f" {change.table} {change.key}: {what}"
+        )
+
+
+def differences(world: CaptureWorld, *, strict: bool) -> list[str]:
+    """Everything is quiet. strict: no loss was ever told."""
+    with closing(world.mysql.connection()) as connection:
+        source, added = _source(connection)
+        audit = [Recorded(*one) for one in _audit(rows(connection, AUDIT_CHANGES))]
+        found = _broken_chain(rows(connection, AUDIT_CHAIN))
+    with psycopg.connect(world.timescale.owner) as postgres:
+        history = [Recorded(*one) for one in postgres.execute(HISTORY_CHANGES.encode())]
+        standing: State = {name: {} for name in CAPTURED}
+        for table, key, row in postgres.execute(HISTORY_STATE.encode()):
+            standing[table][key] = row
+    for name, changes in (("audit", audit), ("timescale", history)):
+        found += gaps(name, changes)
+        folded = Folded(name, strict, added)
+        for change in changes:
+            folded.take(change)
+        found += folded.found
+        found += _apart(f"{name} (folded)", folded.state, source, added, name == "audit")
+    found += _apart("timescale (as it stands)", standing, source, added, hashed=False)
+    found += _unlike(audit, history)
+    return found
+
+
+def gaps(name: str, changes: Sequence[Recorded]) -> list[str]:
+    """Seqs that are missing, but where an epoch begins further on; rows that are twice or gone."""
+    found: list[str] = []
+    before = Recorded(0, 0, 0, "", "", "", derived=False, before=None, after=None, actor="")
+    for one in changes:
+        if (one.epoch, one.seq) == (before.epoch, before.seq):
+            # A row that quarantine withheld still has its place.
+            if one.row_index != before.row_index + 1:
+                found.append(f"{name} {one.seq}: row {one.row_index} behind {before.row_index}")
+        else:
+            if one.row_index != 0:
+                found.append(f"{name} {one.seq} begins with row {one.row_index}")
+            if one.seq != before.seq + 1 and (one.epoch == before.epoch or one.seq <= before.seq):
+                found.append(
+                    f"{name}: {one.epoch}/{one.seq} behind {before.epoch}/{before.seq}"
+                )
+        before = one
+    return found
+
+
+def _unlike(audit: Sequence[Recorded], history: Sequence[Recorded]) -> list[str]:
+    """Transactions of which the sinks have not the same number of rows; derived ones, and those
+    that begin an epoch, are each sink's own.
+    """
+    counts: list[dict[tuple[int, int], int]] = []
+    for changes in (audit, history):
+        of: dict[tuple[int, int], int] = {}
+        for one in changes:
+            of[one.epoch, one.seq] = of.get((one.epoch, one.seq), 0) + (
+                bool(one.table in CAPTURED) and not one.derived
+            )
+        counts.append(of)
+    ours, theirs = counts
+    return [
+        f"{place}: {ours.get(place, 0)} rows in audit, {theirs.get(place, 0)} in timescale"
+        for place in sorted(ours.keys() | theirs.keys())
+        if ours.get(place, 0) != theirs.get(place, 0)
+    ]
+
+
+def _source(connection: Any) -> tuple[State, dict[str, set[str]]]:
+    """All rows of captured tables, and columns that they did not have at first."""
+    state: State = {}
+    added: dict[str, set[str]] = {}
+    for table in TABLES:
+        cursor = connection.cursor()
+        cursor.execute(f"SELECT * FROM {table.schema}.{table.name}")  # noqa: S608 - our own names
+        names = [one[0] for one in cursor.description]
+        state[table.name] = {
+            table.key_of(seen): seen
+            for seen in (table.seen(names, row) for row in cursor.fetchall())
+        }
+        added[table.name] = {name for name in names if name.startswith("extra")}
+    connection.commit()
+    return state, added
+
+
+def _audit(found: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+    for *head, derived, before, after, actor in found:
+        yield (
+            *head, bool(derived),
+            None if before is None else orjson.loads(before),
+            None if after is None else orjson.loads(after), actor,
+        )  # fmt: skip
+
+
+def _apart(
+    name: str, theirs: State, source: State, added: dict[str, set[str]], hashed: bool  # noqa: FBT001
+) -> list[str]:
+    return [
+        f"{name}, {table.name} {what}"
+        for table in TABLES
+        for what in _apart_in(
+            table, theirs[table.name], source[table.name], added[table.name],
+            hashed and table.hashed,
+        )
+    ]  # fmt: skip
+
+
+def _apart_in(
+    table: Watched,
+    theirs: dict[str, Seen],
+    source: dict[str, Seen],
+    added: set[str],
+    hashed: bool,  # noqa: FBT001
+) -> list[str]:
+    del table
+    found = []
+    for key in sorted(theirs.keys() | source.keys()):
+        row, ours = theirs.get(key), source.get(key)
+        if row is None or ours is None:
+            found.append(f"{key} is {'not there' if row is None else 'gone in the source'}")
+        elif row != hash_of(ours) if hashed else not same(row, ours, added):
+            found.append(f"{key} is {row}, in the source {ours}")
+    if len(found) > NAMED_MOST:
+        found[NAMED_MOST:] = [f"and {len(found) - NAMED_MOST} more"]
+    return found
+
+
+def _broken_chain(found: Sequence[Any]) -> list[str]:
+    """As an auditor would prove it, from what change_log_rows.py says of its text."""
+    before = bytes(32)
+    for *columns, hash_ in found:
+        text = "\n".join("" if one is None else str(one) for one in columns)
+        before = hashlib.sha256(before + text.encode()).digest()
+        if before != hash_:
+            return [f"audit: the hash of {columns[0]}/{columns[1]} row {columns[2]} is not right"]
+    return []

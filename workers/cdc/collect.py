@@ -1,0 +1,58 @@
+"""The collector as a process: `python -m workers.cdc.collect`. A second one stands by."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+
+from shared import telemetry
+from shared.masking import Mask
+from workers import http
+from workers.cdc.collector_build import CollectorProcess, collector_of
+from workers.cdc.heartbeat import JOIN_SECONDS
+from workers.collector import calm_collector
+from workers.roles import load_settings
+
+ROLE = "collector"
+
+
+def run(process: CollectorProcess) -> None:
+    """Until the collector is stopped; what it has read is appended first, then the lease is given
+    back.
+    """
+    beside = [
+        threading.Thread(target=one.run, name=f"fleet-{type(one).__name__.lower()}", daemon=True)
+        for one in (process.lease, process.heartbeat)
+    ]
+    for thread in beside:
+        thread.start()
+    try:
+        process.collector.run()
+    finally:
+        process.heartbeat.stop()
+        process.lease.stop()
+        for thread in beside:
+            thread.join(JOIN_SECONDS)
+
+
+def main() -> None:
+    settings = load_settings(ROLE)
+    telemetry.start(
+        Mask.of(settings),
+        role=ROLE,
+        dsn=settings.sentry_dsn.get_secret_value() if settings.sentry_dsn else "",
+        environment=settings.app_env,
+    )
+    calm_collector()
+    process = collector_of(settings, socket.gethostname())
+    http.serve(
+        settings.metrics_port, http.Probes(ROLE, process.collector.alive, process.collector.ready)
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: process.collector.stop())
+    run(process)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Where change capture is, for `fleet cdc status` and `fleet status`. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from shared.cdc.checkpoint import Checkpoint, Stopped, id_text
+from shared.cdc.log import ChangeLog, Request
+from workers.cdc.snapshot_marks import Progress, progress
+from workers.cdc.standings import stopped_tables
+
+
+@dataclass(frozen=True, slots=True)
+class SinkStatus:
+    """behind: whole transactions that it does not have yet; None: it has said nothing."""
+
+    name: str
+    epoch: int | None
+    seq: int | None
+    behind: int | None
+    said_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureStatus:
+    """begun: whether there is a checkpoint. collector: who has the lease. at_ms: when the
+    checkpoint was last written. reading: file and position of the source's log. tables_stopped:
+    those whose rows are left out, and why.
+    """
+
+    begun: bool
+    collector: str | None
+    epoch: int
+    seq: int
+    head: str
+    reading: str
+    gtid: str
+    at_ms: int
+    stopped: Stopped | None
+    entries: int
+    bytes: int
+    sinks: list[SinkStatus]
+    requests: list[Request]
+    snapshots: list[Progress]
+    tables_stopped: dict[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For --json."""
+        told = asdict(self)
+        told["stopped"] = self.stopped._asdict() if self.stopped else None
+        told["requests"] = [one._asdict() for one in self.requests]
+        told["snapshots"] = [one._asdict() for one in self.snapshots]
+        return told
+
+
+def capture_status(stream: ChangeLog, connection: Any, sinks: Sequence[str]) -> CaptureStatus:
+    """sinks: the configured ones. connection: of the source, in our schema."""
+    found, extent = stream.look(), stream.extent()
+    place = found.place if found else None
+    return CaptureStatus(
+        begun=found is not None,
+        collector=stream.owner(),
+        epoch=place.epoch if place else 0,
+        seq=place.seq if place else 0,
+        head=id_text(found.head) if found else "",
+        reading=f"{place.position.file}:{place.position.pos}" if place else "",
+        gtid=place.position.gtid if place else "",
+        at_ms=found.at_ms if found else 0,
+        stopped=found.stopped if found else None,
+        entries=extent.length,
+        bytes=extent.bytes,
+        sinks=_sinks(stream, found, sinks),
+        requests=stream.requests(),
+        snapshots=progress(connection),
+        tables_stopped=stopped_tables(connection, place.seq) if place else {},
+    )
+
+
+def _sinks(
+    stream: ChangeLog, found: Checkpoint | None, sinks: Sequence[str]
+) -> list[SinkStatus]:
+    reports = stream.reports()
+    rows = []
+    for name in sorted({*sinks, *reports}):
+        report = reports.get(name)
+        offset = report.offset if report else None
+        behind = max(found.place.seq - offset.seq, 0) if found and offset else None
+        rows.append(
+            SinkStatus(
+                name, offset.epoch if offset else None, offset.seq if offset else None, behind,
+                report.at_ms if report else 0,
+            )
+        )  # fmt: skip
+    return rows
