@@ -96,8 +96,9 @@ class Chunk(NamedTuple):
 
     kind: `log` came from the binlog; `snapshot` was read from the table; `control` begins an epoch
     (text says why). gtid, begins (file, pos): of this transaction, for people; a control entry
-    whose `begins` is ("", 0) starts at the end of the log, and what was missed is missed. first_row:
-    row_index of changes[0]. position: in the last chunk only. appended_at_us: the collector's clock.
+    whose `begins` is ("", 0) starts at the end of the log, and what was missed is missed.
+    first_row: row_index of changes[0]. position: in the last chunk only. appended_at_us: by the
+    collector's clock.
     """
 
     epoch: int

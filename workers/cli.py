@@ -20,6 +20,7 @@ from shared.mysql.parked import Filter
 from shared.settings import Settings
 from workers import facts_cli, prices_cli, rebuild_cli, reconcile_cli, sync_cli
 from workers.cdc import cli as cdc_cli
+from workers.cdc.status import summary
 from workers.equity_copy import CopyStatus
 from workers.jobs.replay_parked import skip
 from workers.laravel_cli import laravel_group
@@ -61,11 +62,13 @@ def migrate(sql: bool) -> None:  # noqa: FBT001 - click passes flags so
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def status(as_json: bool) -> None:  # noqa: FBT001 - click passes flags so
     """Per partition: owner, epoch, offset, lag, parked; outbox; memory."""
-    found = _status(load_settings("cli"))
+    settings = load_settings("cli")
+    found, capture = _status(settings), cdc_cli.look_at_capture(settings)
     if as_json:
-        click.echo(json.dumps(found.as_dict()))
+        click.echo(json.dumps({**found.as_dict(), "capture": capture.as_dict()}))
     else:
         _print_status(found)
+        console.print(f"change capture (`fleet cdc status`): {escape(summary(capture))}")
 
 
 @fleet.group("parked")

@@ -7,13 +7,15 @@ from typing import Any
 
 from redis import Redis
 
+from shared.cdc.keys import cdc_keys
 from shared.settings import Settings
 from shared.streams.keys import stream_key
 
 
 def streams_bytes(redis: Redis, prefix: str, streams: Sequence[str], partitions: int) -> int:
-    """Memory of all partition streams, as Redis estimates it."""
+    """Memory of all partition streams and of the change stream, as Redis estimates it."""
     pipe = redis.pipeline(transaction=False)
+    pipe.memory_usage(cdc_keys(prefix).stream)
     for stream in streams:
         for number in range(partitions):
             pipe.memory_usage(stream_key(prefix, stream, number))

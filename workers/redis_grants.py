@@ -64,7 +64,8 @@ STREAMS_REDIS: Mapping[str, RedisRights] = {
         commands=f"{_LOOK} +get +set +del",
     ),
     "collector": RedisRights(
-        ("~{p}streams:{cdc:0}*",),
+        # The others for their size only: all streams share one budget.
+        ("~{p}streams:{cdc:0}*", "%R~{p}streams:*"),
         commands=f"{_LOOK} +eval +evalsha +script|load +get +set +pexpire +type +xadd +xtrim +del"
         " +hget +hmget +hgetall +hset +hdel +lrange +lrem +lpop +rpush",
     ),

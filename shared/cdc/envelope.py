@@ -5,8 +5,8 @@
 
 A row is [number of the table in the header, op, before, after], and a fifth `1` where it is
 derived. Rows are encoded when they are decoded from the log, so a long transaction is held,
-spilled and cut into chunks as bytes. Where a chunk ends depends on its rows alone: a collector that reads the
-same transaction again makes the same chunks.
+spilled and cut into chunks as bytes. Where a chunk ends depends on its rows alone: a collector
+that reads the same transaction again makes the same chunks.
 """
 
 from __future__ import annotations

@@ -57,6 +57,7 @@ _BUSY = {
     1613: "the transaction branch was rolled back",
     1614: "deadlock",
     1615: "a statement must be prepared again",
+    1684: "a table is being altered",
     1969: "the statement took too long",
     3024: "the statement took too long",
     3572: "a lock was not free",

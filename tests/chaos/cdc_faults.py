@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from random import Random
@@ -27,6 +27,8 @@ KEYS = cdc_keys(PREFIX)
 SLEEP = (1.5, 4.0)  # longer than the lease of a collector in cdc_node
 CATCH_SECONDS = 1.5
 LOCK_SECONDS = 2
+AGO = (0.5, 4.0)  # seconds between a copy and its return
+AUDIT_OFFSET = "SELECT * FROM fleet_cdc_offset WHERE sink = 'audit'"
 NOBODY = "127.0.0.1 1"
 HISTORY_TABLES = (
     "change_event", "row_state", "position_history", "pnl_history", "fill_history",
@@ -43,7 +45,6 @@ class Storm(Protocol):
     world: CaptureWorld
     crew: Crew[Member]
     rng: Random
-    copies: dict[str, Any]
 
     def later(self, seconds: float, act: Callable[[], None]) -> None: ...
 
@@ -151,12 +152,10 @@ def delete_key(storm: Storm) -> None:
         client.delete(storm.rng.choice((KEYS.stream, KEYS.checkpoint, KEYS.sinks)))
 
 
-def copy_redis(storm: Storm) -> None:
+def set_redis_back(storm: Storm) -> None:
+    """To what it was some moments ago, as from a file of then."""
     storm.world.redis.keep_copy()
-
-
-def set_redis_back(storm: Storm) -> bool:
-    return storm.world.redis.set_back()
+    storm.later(storm.rng.uniform(*AGO), storm.world.redis.set_back)
 
 
 def kill_redis(storm: Storm) -> None:
@@ -204,39 +203,37 @@ def cure_type(world: CaptureWorld) -> None:
 # -- the sinks' databases --------------------------------------------------------------------------
 
 
-def copy_audit(storm: Storm) -> None:
-    with closing(storm.world.mysql.connection()) as connection:
-        offset = rows(connection, "SELECT * FROM fleet_cdc_offset WHERE sink = 'audit'")
-        if offset and offset[0][1]:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT * FROM fleet_cdc_offset WHERE sink = 'audit'")
-                offset = cursor.fetchall()
-                cursor.execute("SELECT * FROM fleet_cdc_staged")
-                storm.copies["audit"] = (offset[0], cursor.fetchall())
-            connection.commit()
-
-
 def set_audit_back(storm: Storm) -> bool:
-    """As from a backup: rows, offset and staging of then. False: no copy, or no lock in time."""
-    if "audit" not in storm.copies:
-        return False
-    offset, staged = storm.copies["audit"]
-    whole = offset[2] - (not offset[4])
+    """Restored from a backup of some moments ago. False: the sink has nothing yet."""
     with closing(storm.world.mysql.connection()) as connection:
         cursor = connection.cursor()
-        cursor.execute(f"SET SESSION innodb_lock_wait_timeout = {LOCK_SECONDS}")
-        try:
-            cursor.execute("SELECT * FROM fleet_cdc_offset WHERE sink = 'audit' FOR UPDATE")
-            cursor.execute("DELETE FROM fleet_cdc_offset WHERE sink = 'audit'")
-            cursor.execute("DELETE FROM fleet_change_log WHERE seq > %s", (whole,))
-            cursor.execute("DELETE FROM fleet_cdc_batches WHERE last_seq > %s", (whole,))
-            cursor.execute("DELETE FROM fleet_cdc_staged")
-            _put(cursor, "fleet_cdc_offset", [offset])
-            _put(cursor, "fleet_cdc_staged", staged)
-            connection.commit()
-        except MySQLdb.Error:
-            return False
+        cursor.execute(f"{AUDIT_OFFSET} AND epoch > 0")
+        offset = cursor.fetchone()
+        cursor.execute("SELECT * FROM fleet_cdc_staged")
+        staged = cursor.fetchall()
+        connection.commit()
+    if offset is None:
+        return False
+    storm.later(storm.rng.uniform(*AGO), partial(_put_audit_back, storm.world, offset, staged))
     return True
+
+
+def _put_audit_back(world: CaptureWorld, offset: Sequence[Any], staged: Sequence[Any]) -> None:
+    """Rows are only ever added, so those of then are all but the newer ones. A sink that sleeps
+    holds the offset: then it is tried again.
+    """
+    whole = offset[2] - (not offset[4])
+    with closing(world.mysql.connection()) as connection:
+        cursor = connection.cursor()
+        cursor.execute(f"SET SESSION innodb_lock_wait_timeout = {LOCK_SECONDS}")
+        cursor.execute(f"{AUDIT_OFFSET} FOR UPDATE")
+        cursor.execute("DELETE FROM fleet_cdc_offset WHERE sink = 'audit'")
+        cursor.execute("DELETE FROM fleet_change_log WHERE seq > %s", (whole,))
+        cursor.execute("DELETE FROM fleet_cdc_batches WHERE last_seq > %s", (whole,))
+        cursor.execute("DELETE FROM fleet_cdc_staged")
+        _put(cursor, "fleet_cdc_offset", [offset])
+        _put(cursor, "fleet_cdc_staged", staged)
+        connection.commit()
 
 
 def _put(cursor: Any, table: str, found: Sequence[Any]) -> None:
@@ -245,27 +242,20 @@ def _put(cursor: Any, table: str, found: Sequence[Any]) -> None:
         cursor.executemany(f"INSERT INTO {table} VALUES ({marks})", found)  # noqa: S608 - our own names
 
 
-def copy_history(storm: Storm) -> None:
+def set_history_back(storm: Storm) -> None:
     with psycopg.connect(storm.world.timescale.owner) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        storm.copies["timescale"] = {table: _copied(connection, table) for table in HISTORY_TABLES}
+        copies = {table: _copied(connection, table) for table in HISTORY_TABLES}
+    storm.later(storm.rng.uniform(*AGO), partial(_put_history_back, storm.world, copies))
 
 
-def set_history_back(storm: Storm) -> bool:
-    if "timescale" not in storm.copies:
-        return False
-    try:
-        with psycopg.connect(storm.world.timescale.owner) as connection:
-            connection.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'".encode())
-            connection.execute(
-                f"TRUNCATE {', '.join(f'fleet.{name}' for name in HISTORY_TABLES)}".encode()
-            )
-            for table, content in storm.copies["timescale"].items():
-                with connection.cursor().copy(f"COPY fleet.{table} FROM STDIN".encode()) as copy:
-                    copy.write(content)
-    except psycopg.errors.LockNotAvailable:
-        return False
-    return True
+def _put_history_back(world: CaptureWorld, copies: Mapping[str, bytes]) -> None:
+    with psycopg.connect(world.timescale.owner) as connection:
+        connection.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'".encode())
+        connection.execute(f"TRUNCATE {', '.join(f'fleet.{name}' for name in copies)}".encode())
+        for table, content in copies.items():
+            with connection.cursor().copy(f"COPY fleet.{table} FROM STDIN".encode()) as copy:
+                copy.write(content)
 
 
 def _copied(connection: psycopg.Connection[Any], table: str) -> bytes:
@@ -275,10 +265,12 @@ def _copied(connection: psycopg.Connection[Any], table: str) -> bytes:
 
 
 def end_history_sessions(storm: Storm) -> None:
-    storm.world.timescale.run(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND usename LIKE '%_timescale'"
-    )
+    with psycopg.connect(storm.world.timescale_root, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = %s AND pid <> pg_backend_pid()",
+            (storm.world.timescale.name,),
+        )
 
 
 FAULTS: Sequence[Fault] = (
@@ -298,15 +290,12 @@ FAULTS: Sequence[Fault] = (
     Fault("FLUSHALL", 4, "redis", flush_all),
     Fault("one key deleted", 3, "redis", delete_key),
     Fault("Redis killed, nothing kept", 2, "redis", kill_redis),
-    Fault("copy of Redis made", 4, "redis", copy_redis),
-    Fault("Redis set back to its copy", 4, "redis", set_redis_back),
+    Fault("Redis set back to what it was", 4, "redis", set_redis_back),
     Fault("Redis read-only", 3, "redis", read_only),
     Fault("Redis without memory", 3, "redis", no_memory),
     Fault("wrong type at a key", 3, "redis", wrong_type),
-    Fault("copy of the audit log made", 3, "sinks", copy_audit),
-    Fault("audit log restored from it", 4, "sinks", set_audit_back),
-    Fault("copy of TimescaleDB made", 3, "sinks", copy_history),
-    Fault("TimescaleDB restored from it", 4, "sinks", set_history_back),
+    Fault("audit log restored", 4, "sinks", set_audit_back),
+    Fault("TimescaleDB restored", 4, "sinks", set_history_back),
     Fault("sessions of TimescaleDB ended", 3, "sinks", end_history_sessions),
 )
 

@@ -190,7 +190,7 @@ def swap_keys(writer: Writer, cursor: Any) -> None:
     """Two rows change their keys, over a third."""
     cursor.execute("SELECT a, b FROM pairs ORDER BY RAND(%s) LIMIT 2", (writer.rng.randrange(99),))
     found = cursor.fetchall()
-    if len(found) != 2:  # noqa: PLR2004 - a swap is of two
+    if len(found) != 2:
         return
     one, other = found
     for old, new in ((one, (-1 - writer.number, "x")), (other, one), ((-1 - writer.number, "x"),
@@ -297,7 +297,7 @@ def truncate(writer: Writer, cursor: Any) -> None:
 def definitions_beside(writer: Writer, cursor: Any) -> None:
     name = f"beside_{writer.next()}"
     cursor.execute("RENAME TABLE drafts TO drafts_a, drafts_a TO drafts")
-    cursor.execute(f"CREATE TABLE {name} AS SELECT * FROM drafts")
+    cursor.execute(f"CREATE TABLE {name} AS SELECT * FROM drafts")  # noqa: S608 - our own names
     cursor.execute("CREATE TEMPORARY TABLE mine LIKE orders")
     cursor.execute("INSERT INTO mine SELECT * FROM orders LIMIT 5")
     cursor.execute("DROP TEMPORARY TABLE mine")

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from pydantic import SecretStr
 from redis import Redis
@@ -52,14 +53,11 @@ class KeptRedis(OwnRedis):
             client.save()
         shutil.copyfile(self.folder / self._file, self._copy)
 
-    def set_back(self) -> bool:
-        """Killed, and started with the copy. False: there is none."""
-        if not self._copy.exists():
-            return False
+    def set_back(self) -> None:
+        """Killed, and started with the copy."""
         self.stop()
         shutil.copyfile(self._copy, self.folder / self._file)
         self.start()
-        return True
 
     def remove(self) -> None:
         self.stop()
@@ -82,6 +80,10 @@ class CaptureWorld:
         self.redis = redis
         self.timescale = timescale
         self.folder = folder
+        owner = urlsplit(timescale.owner)
+        password = quote(servers["SERVERS_TIMESCALE_ROOT_PASSWORD"])
+        place = f"postgres:{password}@{owner.netloc.rpartition('@')[2]}"
+        self.timescale_root = urlunsplit(owner._replace(netloc=place, path="/postgres"))
         self._app = {name: text for name, text in servers.items() if name.startswith("APP_")}
         (folder / "env").touch()
 

@@ -40,7 +40,9 @@ def test_status_shows_every_partition_and_its_owner(world: World, fleet: Fleet) 
     assert shown.exit_code == 0
     assert "orders:3" in shown.output
     assert "1 waiting" in shown.output
+    assert told["capture"]["begun"] is False
     idle = fleet("status").output
+    assert "nothing is captured yet: do a collector and every sink run?" in idle
     assert "nobody" in idle
     assert "is a streams role running?" in idle
 

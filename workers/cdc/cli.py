@@ -37,9 +37,7 @@ def cdc_group() -> None:
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def status(as_json: bool) -> None:  # noqa: FBT001 - click passes flags so
     """The collector, the stream, each sink, and what was asked for."""
-    settings = load_settings("cli")
-    with _stream(settings) as stream, closing(connect(settings.mysql)) as connection:
-        found = capture_status(stream, connection, configured(settings))
+    found = look_at_capture(load_settings("cli"))
     if as_json:
         click.echo(json.dumps(found.as_dict()))
     else:
@@ -77,6 +75,12 @@ def resync(table: str) -> None:
 for command in (audit_group, quarantine_group, *PROOFS):
     cdc_group.add_command(command)
 COMMANDS = (cdc_group,)
+
+
+def look_at_capture(settings: Settings) -> CaptureStatus:
+    """Where change capture is."""
+    with _stream(settings) as stream, closing(connect(settings.mysql)) as connection:
+        return capture_status(stream, connection, configured(settings))
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from redis import Redis
 
 from shared import telemetry
 from shared.cdc.declarations import declarations
+from shared.cdc.keys import cdc_keys
 from shared.cdc.log import ChangeLog
 from shared.cdc.rows import Shapes
 from shared.cdc.source import Source
@@ -28,7 +29,8 @@ from workers.cdc.source_facts import examine
 from workers.cdc.standings import Standings
 from workers.cdc.tables import select
 from workers.consumer import node_name
-from workers.memory import budget_bytes
+from workers.memory import budget_bytes, streams_bytes
+from workers.registry import STREAMS
 
 NAME = "fleet-collector"
 SHARE = 2
@@ -46,9 +48,13 @@ class CollectorProcess(NamedTuple):
 
 
 def limit_bytes(settings: Settings, redis: Redis) -> int:
-    """What the change stream may take."""
+    """What the change stream may take: its share, or less where events took more of theirs."""
     budget = budget_bytes(settings, redis)
-    return UNLIMITED_BYTES if budget is None else budget // SHARE
+    if budget is None:
+        return UNLIMITED_BYTES
+    own = int(redis.memory_usage(cdc_keys(settings.prefix).stream) or 0)
+    others = streams_bytes(redis, settings.prefix, STREAMS, settings.partitions) - own
+    return min(budget // SHARE, max(budget - others, 0))
 
 
 def collector_of(

@@ -78,6 +78,21 @@ def capture_status(stream: ChangeLog, connection: Any, sinks: Sequence[str]) -> 
     )
 
 
+def summary(found: CaptureStatus) -> str:
+    """One line, for `fleet status`."""
+    if not found.begun:
+        return "nothing is captured yet: do a collector and every sink run?"
+    if found.stopped:
+        return f"STOPPED, {found.stopped.what}. {found.stopped.cure}"
+    sinks = ", ".join(
+        f"{one.name} {'has said nothing yet' if one.behind is None else f'{one.behind:,} behind'}"
+        for one in found.sinks
+    )
+    tables = "".join(f" · {table} is stopped: {why}" for table, why in found.tables_stopped.items())
+    owner = "" if found.collector else " · no collector runs"
+    return f"epoch {found.epoch}, transaction {found.seq:,}; {sinks}{owner}{tables}"
+
+
 def _sinks(
     stream: ChangeLog, found: Checkpoint | None, sinks: Sequence[str]
 ) -> list[SinkStatus]:
