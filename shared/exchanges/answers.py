@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, NoReturn, Protocol
 class Named(Protocol):
     """Headers, by names in any case."""
 
-    def get(self, name: str, default: str = "", /) -> str: ...
+    def get(self, name: str, default: str, /) -> str: ...
 
 
 class Headers:
@@ -26,7 +26,7 @@ class Headers:
     def __init__(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
         self._rows = rows
 
-    def get(self, name: str, default: str = "", /) -> str:
+    def get(self, name: str, default: str, /) -> str:
         """The first of that name."""
         wanted = name.lower().encode()
         for found, value in self._rows:

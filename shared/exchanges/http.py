@@ -103,7 +103,7 @@ class Http:
             host.idle.append(line)
         else:
             line.close()
-        return inflated(answer) if answer.headers.get("Content-Encoding") == "gzip" else answer
+        return inflated(answer) if answer.headers.get("Content-Encoding", "") == "gzip" else answer
 
     async def _open(self, host: _Host, ends: float) -> _Line:
         loop = asyncio.get_running_loop()

@@ -157,7 +157,7 @@ def transaction(connection: Connection, kind: type | None = None) -> Iterator[Cu
     MySQL errors that `classify` knows come out as Unavailable. Unavailable from the commit itself
     leaves its outcome open: the connection must be dropped and the offset row read again.
     """
-    cursor = connection.cursor(kind)
+    cursor = connection.cursor(kind) if kind else connection.cursor()
     try:
         yield cursor
         cursor.close()

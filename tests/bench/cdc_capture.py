@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -229,10 +229,21 @@ class Offsets:
 
 
 @contextmanager
+def audit_server(place: Place) -> Iterator[str]:
+    """FLEET_AUDIT_URL of a server that holds nothing but the audit log; not migrated yet."""
+    with _server(place) as mysql:
+        yield f"mysql://root:{PASSWORD}@{mysql.where.host}:{mysql.where.port}/app"
+
+
+def _server(place: Place) -> AbstractContextManager[OwnMySQL]:
+    return own_mysql(place.servers, **AS_SHARED, **REDO[place.servers["SERVERS_FLAVOUR"]])
+
+
+@contextmanager
 def capture_of(place: Place, *, tables: str = "default") -> Iterator[Capture]:
     """tables: FLEET_CDC_TABLES."""
     with (
-        own_mysql(place.servers, **AS_SHARED, **REDO[place.servers["SERVERS_FLAVOUR"]]) as mysql,
+        _server(place) as mysql,
         own_database(place.servers) as database,
     ):
         environ = {

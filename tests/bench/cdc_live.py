@@ -1,26 +1,30 @@
 """From the return of a commit until each sink shows it, at a steady rate.
 
-One connection commits single-row transactions, so they have dense seqs in that order, and nothing
-else writes to this source. Where a sink stands is asked every few milliseconds on a connection of
-its own; a sink's offset moves in the transaction that writes the rows.
+Some connections commit single-row transactions, each of which is found again by its number in what
+the sinks have. Where a sink stands is asked every few milliseconds on a connection of its own; a
+sink's offset moves in the transaction that writes the rows. All times are of this process' own
+monotonic clock.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from statistics import quantiles
 from typing import NamedTuple
 
 from tests.bench.cdc_capture import Capture, Offsets, capture_of
-from tests.bench.cdc_writing import Ledger, Write, prepare
+from tests.bench.cdc_writing import Ledger, numbers, prepare
 from tests.bench.figures import Figure
 from tests.bench.place import Place
 
 FAST, CALM = 1_500, 500
+WRITERS = 8
 POLL_SECONDS = 0.005
+START_SECONDS = 1.0
 WARM_SECONDS = 3
 AFTER_SECONDS = 120
 SINKS = ("audit", "timescale")
@@ -34,11 +38,42 @@ class Seen(NamedTuple):
 
 
 class Lags(NamedTuple):
-    """Milliseconds from commit to visible, and how late the writer was at most."""
+    """Milliseconds from commit to visible, and how late the writers were at most."""
 
     by_sink: dict[str, list[float]]
     late_ms: float
     rate: float
+
+
+class Writing:
+    """Commits at a steady rate over WRITERS connections: the first waits for its disk, as every
+    client's does, while others go on.
+    """
+
+    def __init__(self, capture: Capture, first: int, rate: int, count: int) -> None:
+        self.returned: dict[int, float] = {}
+        self.late = 0.0
+        self._capture = capture
+        self._first, self._rate, self._count = first, rate, count
+        self._started = time.monotonic() + START_SECONDS
+
+    def run(self) -> float:
+        """Until all are committed; how many a second that were."""
+        with ThreadPoolExecutor(WRITERS) as pool:
+            for done in [pool.submit(self._write, one) for one in range(WRITERS)]:
+                done.result()
+        return self._count / (max(self.returned.values()) - self._started)
+
+    def _write(self, writer: int) -> None:
+        with closing(self._capture.connection()) as connection:
+            ledger = Ledger(connection)
+            for number in range(writer, self._count, WRITERS):
+                wait = self._started + number / self._rate - time.monotonic()
+                if wait > 0:
+                    time.sleep(wait)
+                self.late = max(self.late, -wait)
+                ledger.write(self._first + number)
+                self.returned[self._first + number] = time.monotonic()
 
 
 class Watching:
@@ -68,11 +103,9 @@ class Watching:
 def live(place: Place, *, seconds: int) -> tuple[Figure, ...]:
     with capture_of(place) as capture:
         prepare(capture)
-        with closing(capture.connection()) as connection:
-            capture.begin()
-            write = Ledger(connection).write
-            fast = _lags(capture, write, 0, FAST, seconds)
-            calm = _lags(capture, write, FAST * seconds, CALM, seconds)
+        capture.begin()
+        fast = _lags(capture, 0, FAST, seconds)
+        calm = _lags(capture, FAST * seconds, CALM, seconds)
     both = [max(pair) for pair in zip(*fast.by_sink.values(), strict=True)]
     p99, slow = _cut(both, 99), calm.by_sink["timescale"]
     p50_calm, p99_calm = _cut(slow, 50), _cut(slow, 99)
@@ -94,39 +127,31 @@ def live(place: Place, *, seconds: int) -> tuple[Figure, ...]:
     )
 
 
-def _lags(capture: Capture, write: Write, first: int, rate: int, seconds: int) -> Lags:
+def _lags(capture: Capture, first: int, rate: int, seconds: int) -> Lags:
     """Of all but the first seconds: those warm up Python and the servers."""
-    before, returned, late = capture.seq(), list[float](), 0.0
+    before, count = capture.seq(), rate * seconds
     with closing(Offsets(capture)) as audit, closing(Offsets(capture)) as timescale:
         watching = Watching(audit.audit), Watching(timescale.timescale)
-        started = time.monotonic()
-        for number in range(rate * seconds):
-            wait = started + number / rate - time.monotonic()
-            if wait > 0:
-                time.sleep(wait)
-            late = max(late, -wait)
-            write(first + number)
-            returned.append(time.monotonic())
-        last = before + len(returned)
-        took = returned[-1] - started
+        writing = Writing(capture, first, rate, count)
+        reached = writing.run()
         with closing(Offsets(capture)) as both:
-            capture.until(lambda: both.both() >= last, AFTER_SECONDS)
-        found = [one.end() for one in watching]
-    assert all(seen[-1].seq == last for seen in found), "one seq for each, and nothing else"
-    warm = rate * WARM_SECONDS
-    lags = {
-        sink: _of(returned, seen, before)[warm:] for sink, seen in zip(SINKS, found, strict=True)
-    }
-    return Lags(lags, late * 1000, len(returned) / took)
+            capture.until(lambda: both.both() >= before + count, AFTER_SECONDS)
+        seen = [one.end() for one in watching]
+    seqs = numbers(capture, before)
+    assert len(seqs) == count, f"{len(seqs)} of {count} transactions are there"
+    warm = first + rate * WARM_SECONDS
+    returned = sorted((seqs[n], at) for n, at in writing.returned.items() if n >= warm)
+    lags = {sink: _of(returned, looks) for sink, looks in zip(SINKS, seen, strict=True)}
+    return Lags(lags, writing.late * 1000, reached)
 
 
-def _of(returned: list[float], seen: list[Seen], before: int) -> list[float]:
-    """Of the transaction with seq before + 1 and the following, when a look first showed it."""
-    looks, lags = iter(seen), list[float]()
-    look = next(looks)
-    for seq, at in enumerate(returned, before + 1):
+def _of(returned: Sequence[tuple[int, float]], looks: Sequence[Seen]) -> list[float]:
+    """returned: seq and when its commit returned, by seq. Of each, when a look first showed it."""
+    following = iter(looks)
+    look, lags = next(following), list[float]()
+    for seq, at in returned:
         while look.seq < seq:
-            look = next(looks)
+            look = next(following)
         lags.append((look.at - at) * 1000)
     return lags
 
@@ -141,6 +166,6 @@ def _notes(found: Lags, seconds: int) -> str:
         for sink, lags in found.by_sink.items()
     )
     return (
-        f"{seconds} s of fills, positions and days, {found.rate:,.0f}/s; {told}; the writer was at"
+        f"{seconds} s of fills, positions and days, {found.rate:,.0f}/s; {told}; {WRITERS} writers were at"
         f" most {found.late_ms:.0f} ms late; a look every {POLL_SECONDS * 1000:.0f} ms"
     )

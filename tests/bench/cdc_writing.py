@@ -28,18 +28,26 @@ Write = Callable[[int], None]
 
 
 class Ledger:
-    """A third each: a fill that is new, a position and a day that change."""
+    """A third each: a fill that is new, a position and a day that change. `numbers` finds the
+    transactions again.
+    """
 
     def __init__(self, connection: Any) -> None:
         self._cursor = connection.cursor()
         self._positions = self._rows("fleet_positions", "account_id, product, instrument")
         self._days = self._rows("fleet_pnl_daily", "account_id, product, instrument, day, asset")
-        self._fills = self._rows("fleet_fills", "*")
-        self._names = [column[0] for column in self._cursor.description]
-        self._insert = f"INSERT INTO fleet_fills ({', '.join(self._names)}) VALUES " + (  # noqa: S608
-            f"({', '.join(['%s'] * len(self._names))})"
+        names = self._rows(
+            "information_schema.columns WHERE table_schema = DATABASE()"
+            " AND table_name = 'fleet_fills' AND extra NOT LIKE '%GENERATED%'",
+            "column_name",
         )
-        self._trade = self._names.index("trade_id")
+        columns = [str(name) for (name,) in names]
+        self._fills = self._rows("fleet_fills", ", ".join(columns))
+        self._trade = columns.index("trade_id")
+        self._insert = (
+            f"INSERT INTO fleet_fills ({', '.join(columns)})"  # noqa: S608 - ours
+            f" VALUES ({', '.join(['%s'] * len(columns))})"
+        )
 
     def write(self, number: int) -> None:
         which, kind = divmod(number, 3)
@@ -49,18 +57,18 @@ class Ledger:
             self._cursor.execute(self._insert, fill)
         elif kind == 1:
             self._cursor.execute(
-                "UPDATE fleet_positions SET qty = qty + 0.001, cost = cost + 64.123, fills = fills + 1,"
-                " version = version + 1"
+                "UPDATE fleet_positions SET qty = qty + 0.001, cost = cost + 64.123,"
+                " fills = fills + 1, version = version + 1, last_trade_id = %s"
                 " WHERE account_id = %s AND product = %s AND instrument = %s",
-                self._positions[which % len(self._positions)],
+                (f"bench-{number}", *self._positions[which % len(self._positions)]),
             )
         else:
             self._cursor.execute(
                 "UPDATE fleet_pnl_daily SET realized = realized + 1.25, fees = fees + 0.01,"
-                " fills = fills + 1, version = version + 1"
+                " fills = fills + 1, version = version + 1, entries = %s"
                 " WHERE account_id = %s AND product = %s AND instrument = %s AND day = %s"
                 " AND asset = %s",
-                self._days[which % len(self._days)],
+                (number, *self._days[which % len(self._days)]),
             )
 
     def _rows(self, table: str, columns: str) -> list[tuple[Any, ...]]:
@@ -68,6 +76,16 @@ class Ledger:
         found = list(self._cursor.fetchall())
         assert found, f"{table} is empty"
         return found
+
+
+def numbers(capture: Capture, since_seq: int) -> dict[int, int]:
+    """seq of each of Ledger's transactions behind since_seq, by its number."""
+    found = capture.database.run(
+        "SELECT DISTINCT seq, COALESCE(split_part(COALESCE(after->>'trade_id',"
+        " after->>'last_trade_id'), '-', 2), after->>'entries')"
+        f" FROM fleet.change_event WHERE seq > {since_seq}"  # noqa: S608 - a number
+    )
+    return {int(str(number)): int(str(seq)) for seq, number in found}
 
 
 class Small:

@@ -1,8 +1,9 @@
 """`make chaos`: storms over the desk's own servers. Same seed, same events and same draw of faults.
 
-Over the streams, over one of Laravel's queues, over the exchange sync. The first restart the desk's
-servers and, with an even seed, empty its whole Redis: not for a desk that somebody works on. Exit 1
-on any difference; the schema and the logs then stay for a look.
+Over the streams, over one of Laravel's queues, over the exchange sync, over change capture (with a
+MySQL and a Redis of its own). The first restart the desk's servers and, with an even seed, empty
+its whole Redis: not for a desk that somebody works on. Exit 1 on any difference; the schema and the
+logs then stay for a look.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.chaos import laravel_storm, sync_storm
+from tests.chaos import cdc_storm, laravel_storm, sync_storm
 from tests.chaos.storm import Outcome, full_plan, run
 from tests.desk import server_values
 
@@ -88,7 +89,25 @@ def _over_sync(seed: int, flavour: str, options: argparse.Namespace) -> bool:
     return not outcome.found
 
 
-OVER = {"streams": _over_streams, "laravel": _over_laravel, "sync": _over_sync}
+def _over_capture(seed: int, flavour: str, options: argparse.Namespace) -> bool:
+    say(f"seed {seed} on {flavour}: change capture, {options.seconds:.0f} s, then losses")
+    started = time.monotonic()
+    outcome = cdc_storm.run(cdc_storm.Plan(seed, options.seconds), say)
+    for name, count in sorted(outcome.struck.items()):
+        say(f"    {count:>4}  {name}")
+    for name, count in sorted(outcome.written.items()):
+        say(f"  {count:>6,}  {name}")
+    for name, told in outcome.told.items():
+        say(f"  {name}: stopped by {told}")
+    say(f"  {outcome.seq:,} transactions, recovered in {outcome.recovery_seconds:.1f} s,"
+        f" {time.monotonic() - started:.0f} s in all")  # fmt: skip
+    _verdict(seed, outcome.found, outcome.logs)
+    return not outcome.found
+
+
+OVER = {
+    "streams": _over_streams, "laravel": _over_laravel, "sync": _over_sync, "cdc": _over_capture
+}  # fmt: skip
 
 
 def say(text: str) -> None:

@@ -29,7 +29,7 @@ CATCH_SECONDS = 1.5
 LOCK_SECONDS = 2
 AGO = (0.5, 4.0)  # seconds between a copy and its return
 AUDIT_OFFSET = "SELECT * FROM fleet_cdc_offset WHERE sink = 'audit'"
-NOBODY = "127.0.0.1 1"
+NOBODY = ("127.0.0.1", "1")
 HISTORY_TABLES = (
     "change_event", "row_state", "position_history", "pnl_history", "fill_history",
     "rollup_changes", "rollup_positions", "rollup_pnl", "rollup_trading", "cdc_offset",
@@ -166,13 +166,13 @@ def kill_redis(storm: Storm) -> None:
 
 def read_only(storm: Storm) -> None:
     with closing(storm.world.client()) as client:
-        client.execute_command("REPLICAOF", *NOBODY.split())
+        client.replicaof(*NOBODY)
     storm.later(storm.rng.uniform(0.5, 3), partial(writable, storm.world))
 
 
 def writable(world: CaptureWorld) -> None:
     with closing(world.client()) as client, suppress(RedisError):
-        client.execute_command("REPLICAOF", "NO", "ONE")
+        client.replicaof("NO", "ONE")
 
 
 def no_memory(storm: Storm) -> None:

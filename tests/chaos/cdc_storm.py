@@ -23,6 +23,7 @@ from typing import Any
 from tests.chaos import cdc_traffic
 from tests.chaos.cdc_faults import CURES, FAULTS, Fault, Reach, Unreachable
 from tests.chaos.cdc_losses import LOSSES, Loss
+from tests.chaos.cdc_tables import SCHEMA
 from tests.chaos.cdc_verdict import differences
 from tests.chaos.cdc_world import CaptureWorld, capture_world, rows, struck_by
 from tests.chaos.fleet import Crew, Member
@@ -151,6 +152,7 @@ def _run(storm: Storm, outcome: Outcome, say: Say) -> None:
     traffic.start()
     eventually(lambda: _has_begun(world), START_SECONDS)
     traffic.follows()
+    say("  both sinks have begun")
     storm.blow(outcome.struck)
     storm.heal()
     outcome.found += traffic.end()
@@ -192,7 +194,7 @@ def _is_settled(storm: Storm, outcome: Outcome, what: str, *, strict: bool, say:
     world, begun = storm.world, time.monotonic()
     token = storm.rng.randrange(2**31)
     mark = f"INSERT INTO transfers VALUES ({-token - 1}, 0)"  # noqa: S608 - a number
-    world.mysql.run(mark, database=cdc_traffic.SCHEMA)
+    world.mysql.run(mark, database=SCHEMA)
     left: list[str] = []
 
     def settled() -> bool:

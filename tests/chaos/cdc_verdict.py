@@ -136,7 +136,8 @@ def differences(world: CaptureWorld, *, strict: bool) -> list[str]:
         for change in changes:
             folded.take(change)
         found += folded.found
-        found += _apart(f"{name} (folded)", folded.state, source, added, hashed=name == "audit")
+        hashed = name == "audit"
+        found += _apart(f"{name} (folded)", folded.state, source, added, hashed=hashed)
     found += _apart("timescale (as it stands)", standing, source, added, hashed=False)
     found += _unlike(audit, history)
     return found
@@ -163,8 +164,8 @@ def gaps(name: str, changes: Sequence[Recorded]) -> list[str]:
 
 
 def _unlike(audit: Sequence[Recorded], history: Sequence[Recorded]) -> list[str]:
-    """Transactions of the log of which the sinks have not the same number of rows. Of a snapshot one
-    may have rows that the other one reads again, later; derived ones are each sink's own.
+    """Transactions of the log of which the sinks have not the same number of rows. Of a snapshot
+    one may have rows that the other one reads again, later; derived ones are each sink's own.
     """
     counts: list[dict[tuple[int, int], int]] = []
     for changes in (audit, history):
