@@ -89,22 +89,35 @@ CREATE TABLE cache_locks (
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What asks the servers is marked `database`: with other servers only that is worth a second
-    run (see .ci/run).
+    run (see .ci/run). What only the other database has is left out.
     """
+    flavour = _servers().get("SERVERS_FLAVOUR")
+    of_the_other = []
     for item in items:
         if "servers" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.database)
+        if any(flavour not in {None, *mark.args} for mark in item.iter_markers("only")):
+            of_the_other.append(item)
+    if of_the_other:
+        config.hook.pytest_deselected(items=of_the_other)
+        items[:] = [item for item in items if item not in of_the_other]
+
+
+def _servers() -> Mapping[str, str]:
+    """`.servers.env`, or the file FLEET_ENV_FILE names; empty where there is none."""
+    path = CHECKOUT / (os.environ.get("FLEET_ENV_FILE") or ".servers.env")
+    return parse_dotenv(path.read_text(encoding="utf-8"), {}) if path.exists() else {}
 
 
 @pytest.fixture(scope="session")
 def servers() -> Mapping[str, str]:
-    """`.servers.env`, or the file FLEET_ENV_FILE names, as a mapping."""
-    path = CHECKOUT / (os.environ.get("FLEET_ENV_FILE") or ".servers.env")
-    if not path.exists():
-        pytest.fail(f"{path.name} is not there: run `make servers` first", pytrace=False)
-    return parse_dotenv(path.read_text(encoding="utf-8"), {})
+    """Where the servers are. Missing ones are a failure, never a skip."""
+    found = _servers()
+    if not found:
+        pytest.fail("the servers' addresses are not there: run `make servers`", pytrace=False)
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -69,11 +69,9 @@ class _Open:
 
     def number(self, table: Table) -> int:
         """Its place in the list: transactions have few tables."""
-        try:
-            return self.tables.index(table)
-        except ValueError:
+        if table not in self.tables:  # list.index would say all of the table in its error
             self.tables.append(table)
-            return len(self.tables) - 1
+        return self.tables.index(table)
 
     def close(self) -> None:
         self.rows.close()

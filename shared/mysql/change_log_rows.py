@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 import orjson
@@ -51,18 +52,18 @@ class LogRow(NamedTuple):
 
 
 def month_of(committed_at_us: int) -> int:
-    at = _moment(committed_at_us)
-    return at.year * 100 + at.month
+    return _second(committed_at_us // 1_000_000)[1]
 
 
 def head_of(chunk: Chunk, month: int) -> Head:
     """month: of the row before; the log's months never go back, whatever the clocks did."""
-    at = _moment(chunk.committed_at_us)
-    committed_at = f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond:06d}"
+    seconds, micros = divmod(chunk.committed_at_us, 1_000_000)
+    second, its_month = _second(seconds)
+    committed_at = f"{second}.{micros:06d}"
     file, pos = chunk.begins
     text = f"{committed_at}\n{chunk.gtid}\n{file}\n{pos}".encode()
     return Head(
-        chunk.epoch, chunk.seq, max(month, at.year * 100 + at.month), committed_at,
+        chunk.epoch, chunk.seq, max(month, its_month), committed_at,
         chunk.gtid, file, pos, chunk.actor, text,
     )  # fmt: skip
 
@@ -151,5 +152,8 @@ def _mark(name: str, text: bytes | None) -> bytes | None:
     return None if text is None else orjson.dumps({name: hashlib.sha256(text).hexdigest()})
 
 
-def _moment(at_us: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=at_us)
+@lru_cache(maxsize=1024)
+def _second(since_1970: int) -> tuple[str, int]:
+    """Its text and its month."""
+    at = _EPOCH + timedelta(seconds=since_1970)
+    return f"{at:%Y-%m-%d %H:%M:%S}", at.year * 100 + at.month

@@ -25,7 +25,7 @@ def drain(place: Place, *, transactions: int) -> tuple[Figure, ...]:
             mixed = _drained(capture, Ledger(connection).write, transactions)
     return (
         _figure("single-row transactions of one small table", plain, transactions),
-        _figure("the same of fills, positions and days as the ledger has them", mixed, transactions),
+        _figure("of fills, positions and days as the ledger has them", mixed, transactions),
     )
 
 

@@ -28,6 +28,7 @@ from workers.migrate import migrate_audit
 TARGET = 0.15
 ROLES = (AUDIT, COLLECTOR)
 CAUGHT_UP_SECONDS = 300
+IDLE_SECONDS = 5.0
 SETTLE_SECONDS = 2.0
 """Pages that were written and rows that were deleted are still cleaned up behind each run."""
 NOT, APART, WITHIN = "without", "apart", "within"
@@ -51,11 +52,12 @@ def load(place: Place, *, events: int, rounds: int) -> tuple[Figure, ...]:
     with capture_of(place) as capture, audit_server(place) as url:
         where = {WITHIN: {}, APART: {"FLEET_AUDIT_URL": url}}
         migrate_audit(_settings(capture, where[APART]))
-        _run(capture, fed, where[WITHIN])  # everything once, to be warm
+        _run(capture, fed, where[WITHIN], 0)  # everything once, to be warm
+        idle = _idle(capture)
         ways = list(found)
         for number in range(rounds):
             for way in ways if number % 2 else reversed(ways):
-                found[way].append(_run(capture, fed, where.get(way)))
+                found[way].append(_run(capture, fed, where.get(way), idle))
     bare = _median(found[NOT])
     return (
         *(_extra(what, found[way], found[NOT], events) for way, what in (
@@ -90,19 +92,32 @@ def _bytes(ours: Run, bare: Run) -> Figure:
     )
 
 
-def _run(capture: Capture, fed: Sequence[Fed], variables: Mapping[str, str] | None) -> Run:
-    """variables: None without capture, else of its roles beside what the place says."""
+def _idle(capture: Capture) -> float:
+    """CPU seconds a second of the server when nobody asks anything: some threads of it spin."""
+    time.sleep(SETTLE_SECONDS)
+    before, started = capture.mysql_cpu(), time.perf_counter()
+    time.sleep(IDLE_SECONDS)
+    return (capture.mysql_cpu() - before) / (time.perf_counter() - started)
+
+
+def _run(
+    capture: Capture, fed: Sequence[Fed], variables: Mapping[str, str] | None, idle: float
+) -> Run:
+    """variables: None without capture, else of its roles beside what the place says. idle: what is
+    taken off for each second, because one run lasts longer than another.
+    """
     settings = _settings(capture, variables or {})
     _emptied(capture, settings)
     if variables is not None:
         capture.begin(ROLES, **variables)
     append_fed(capture.redis, capture.here.settings.prefix, fed)
-    cpu, log = capture.mysql_cpu(), capture.log_bytes()
+    cpu, log, started = capture.mysql_cpu(), capture.log_bytes(), time.perf_counter()
     rate = float(run_node(capture.here, len(fed))["rate"])
     if variables is not None:
         _caught_up(capture)
     time.sleep(SETTLE_SECONDS)
     cpu, log = capture.mysql_cpu() - cpu, capture.log_bytes() - log
+    cpu -= idle * (time.perf_counter() - started)
     capture.stop()
     count = len(fed)
     size, rows = _audited(settings)

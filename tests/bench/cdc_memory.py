@@ -27,7 +27,7 @@ CREATE TABLE {TABLE} (
 TEN = "(" + " UNION ALL ".join(f"SELECT {n} AS n" for n in range(10)) + ")"
 INSERT = f"""
 INSERT INTO {TABLE}
-SELECT id, id % 1000, CONCAT('I', id % 40, 'USDT'), 0.125 + id, 64123.45,
+SELECT id, MOD(id, 1000), CONCAT('I', MOD(id, 40), 'USDT'), 0.125 + id, 64123.45,
        CONCAT('row ', id, ' of a transaction that is long'), UTC_TIMESTAMP(6)
 FROM (
   SELECT a.n + 10 * b.n + 100 * c.n + 1000 * d.n + 10000 * e.n + 100000 * f.n AS id
@@ -71,7 +71,7 @@ def _passed(capture: Capture, seq: int) -> tuple[int, dict[str, float]]:
             for sink, look in ((AUDIT, offsets.audit), (TIMESCALE, offsets.timescale)):
                 if sink not in shown and look() >= seq:
                     shown[sink] = time.perf_counter()
-            return len(shown) == 2  # noqa: PLR2004 - both
+            return len(shown) == 2
 
         capture.until(both, SECONDS, step=LOOK_SECONDS)
     return most, shown

@@ -79,11 +79,11 @@ class Ledger:
 
 
 def numbers(capture: Capture, since_seq: int) -> dict[int, int]:
-    """seq of each of Ledger's transactions behind since_seq, by its number."""
+    """Seq of each of Ledger's transactions behind since_seq, by its number."""
     found = capture.database.run(
-        "SELECT DISTINCT seq, COALESCE(split_part(COALESCE(after->>'trade_id',"
+        "SELECT DISTINCT seq, COALESCE(split_part(COALESCE(after->>'trade_id',"  # noqa: S608 - a number
         " after->>'last_trade_id'), '-', 2), after->>'entries')"
-        f" FROM fleet.change_event WHERE seq > {since_seq}"  # noqa: S608 - a number
+        f" FROM fleet.change_event WHERE seq > {since_seq}"
     )
     return {int(str(number)): int(str(seq)) for seq, number in found}
 

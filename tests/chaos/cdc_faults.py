@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from shared.cdc.keys import cdc_keys
 from shared.errors import FleetError
 from shared.mysql.connection import connect
+from tests.chaos.cdc_tables import CAPTURED
 from tests.chaos.cdc_world import PREFIX, CaptureWorld, rows
 from tests.chaos.fleet import Crew, Member
 
@@ -36,7 +37,7 @@ HISTORY_TABLES = (
     "cdc_staging", "cdc_quarantine", "cdc_batch",
 )  # fmt: skip
 
-Reach = Literal["processes", "source", "redis", "sinks"]
+Reach = Literal["processes", "source", "redis", "sinks", "operator"]
 
 
 class Storm(Protocol):
@@ -45,6 +46,7 @@ class Storm(Protocol):
     world: CaptureWorld
     crew: Crew[Member]
     rng: Random
+    waiting: set[str]  # what is to be restored
 
     def later(self, seconds: float, act: Callable[[], None]) -> None: ...
 
@@ -204,7 +206,11 @@ def cure_type(world: CaptureWorld) -> None:
 
 
 def set_audit_back(storm: Storm) -> bool:
-    """Restored from a backup of some moments ago. False: the sink has nothing yet."""
+    """Restored from a backup of some moments ago. False: the sink has nothing yet, or another
+    backup waits: rows that were read once more need not be those of this one.
+    """
+    if "audit" in storm.waiting:
+        return False
     with closing(storm.world.mysql.connection()) as connection:
         cursor = connection.cursor()
         cursor.execute(f"{AUDIT_OFFSET} AND epoch > 0")
@@ -214,16 +220,17 @@ def set_audit_back(storm: Storm) -> bool:
         connection.commit()
     if offset is None:
         return False
-    storm.later(storm.rng.uniform(*AGO), partial(_put_audit_back, storm.world, offset, staged))
+    storm.waiting.add("audit")
+    storm.later(storm.rng.uniform(*AGO), partial(_put_audit_back, storm, offset, staged))
     return True
 
 
-def _put_audit_back(world: CaptureWorld, offset: Sequence[Any], staged: Sequence[Any]) -> None:
+def _put_audit_back(storm: Storm, offset: Sequence[Any], staged: Sequence[Any]) -> None:
     """Rows are only ever added, so those of then are all but the newer ones. A sink that sleeps
     holds the offset: then it is tried again.
     """
     whole = offset[2] - (not offset[4])
-    with closing(world.mysql.connection()) as connection:
+    with closing(storm.world.mysql.connection()) as connection:
         cursor = connection.cursor()
         cursor.execute(f"SET SESSION innodb_lock_wait_timeout = {LOCK_SECONDS}")
         cursor.execute(f"{AUDIT_OFFSET} FOR UPDATE")
@@ -234,6 +241,7 @@ def _put_audit_back(world: CaptureWorld, offset: Sequence[Any], staged: Sequence
         _put(cursor, "fleet_cdc_offset", [offset])
         _put(cursor, "fleet_cdc_staged", staged)
         connection.commit()
+    storm.waiting.discard("audit")
 
 
 def _put(cursor: Any, table: str, found: Sequence[Any]) -> None:
@@ -273,6 +281,27 @@ def end_history_sessions(storm: Storm) -> None:
         )
 
 
+# -- who operates it -------------------------------------------------------------------------------
+
+
+def read_again(storm: Storm) -> None:
+    """A snapshot of one table while it is written: every row must be as the log has it."""
+    stream = storm.world.stream()
+    with closing(stream.redis):
+        stream.request("snapshot", "the storm", [storm.rng.choice(CAPTURED)])
+
+
+def select_otherwise(storm: Storm) -> None:
+    """One more table is captured, or no longer: an epoch begins where the log is, and everything
+    is read again behind it.
+    """
+    collectors = [one for one in storm.crew.members if one.name.startswith("collector")]
+    chosen = storm.world.select_otherwise()
+    for member in collectors:
+        member.environ = {**member.environ, "FLEET_CDC_TABLES": chosen}
+        member.send(signal.SIGKILL)
+
+
 FAULTS: Sequence[Fault] = (
     Fault("kill -9 of a collector", 5, "processes", partial(kill, "collector")),
     Fault("kill -9 of the audit sink", 4, "processes", partial(kill, "audit")),
@@ -297,6 +326,8 @@ FAULTS: Sequence[Fault] = (
     Fault("audit log restored", 4, "sinks", set_audit_back),
     Fault("TimescaleDB restored", 4, "sinks", set_history_back),
     Fault("sessions of TimescaleDB ended", 3, "sinks", end_history_sessions),
+    Fault("a table read again", 6, "operator", read_again),
+    Fault("another selection of tables", 2, "operator", select_otherwise),
 )
 
 CURES = (writable, memory, cure_type)

@@ -34,7 +34,7 @@ from workers.cdc.snapshot_marks import progress
 TICK_SECONDS = 0.03
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
-EVERY: Collection[Reach] = ("processes", "source", "redis", "sinks")
+EVERY: Collection[Reach] = ("processes", "source", "redis", "sinks", "operator")
 
 Say = Callable[[str], None]
 
@@ -80,6 +80,7 @@ class Storm:
         self.world = world
         self.crew = crew
         self.rng = Random(plan.seed)
+        self.waiting: set[str] = set()
         self._plans: list[tuple[float, Callable[[], None]]] = []
 
     def later(self, seconds: float, act: Callable[[], None]) -> None:

@@ -20,7 +20,7 @@ from redis import Redis
 
 from shared.cdc.log import ChangeLog
 from shared.settings import Settings, load
-from tests.chaos.cdc_tables import CAPTURED, SCHEMA
+from tests.chaos.cdc_tables import AT_TIMES, CAPTURED, SCHEMA
 from tests.chaos.fleet import Crew, Member
 from tests.conftest import EXCHANGE_ACCOUNTS
 from tests.desk import ROOT
@@ -80,6 +80,7 @@ class CaptureWorld:
         self.redis = redis
         self.timescale = timescale
         self.folder = folder
+        self.tables = CAPTURED
         owner = urlsplit(timescale.owner)
         password = quote(servers["SERVERS_TIMESCALE_ROOT_PASSWORD"])
         place = f"postgres:{password}@{owner.netloc.rpartition('@')[2]}"
@@ -107,7 +108,7 @@ class CaptureWorld:
             "REDIS_PORT": str(self.redis.where.port),
             "REDIS_PREFIX": PREFIX,
             "QUEUE_CONNECTION": "redis",
-            "FLEET_CDC_TABLES": ",".join(CAPTURED),
+            "FLEET_CDC_TABLES": ",".join(self.tables),
             "FLEET_CDC_SPILL_DIR": str(self.folder),
             "FLEET_TIMESCALE_URL": self.timescale.url(
                 role if role in {"timescale", "cli"} else "cli"
@@ -132,10 +133,17 @@ class CaptureWorld:
     def make_users(self) -> None:
         """After the tables that are captured: grants name them."""
         wanted = {"collector", "audit", "timescale", "cli"}
+        self.tables = (*CAPTURED, AT_TIMES)
         for row in grants(self.settings("migrate"), lambda role: f"storm_{role}"):
             if row.role in wanted:
                 lines = [*row.mysql, *row.laravel]
                 self.mysql.run(*(line.replace(PASSWORD, USER_PASSWORD) for line in lines))
+        self.tables = CAPTURED
+
+    def select_otherwise(self) -> str:
+        """FLEET_CDC_TABLES from now on: with a table that was not captured, or without it."""
+        self.tables = (*CAPTURED, AT_TIMES) if self.tables == CAPTURED else CAPTURED
+        return ",".join(self.tables)
 
     def stream(self) -> ChangeLog:
         return ChangeLog(self.redis.client(), PREFIX)

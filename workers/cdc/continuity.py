@@ -145,15 +145,13 @@ def same_log(one: Position, other: Position) -> bool:
 
 
 def _after(place: Place, chunk: Chunk, *, known: bool) -> Place:
-    """Where the sink stands with this chunk. What begins an epoch also says from where its log is
-    read: what was read before, in a log that goes on, stays known.
+    """Where the sink stands with this chunk. Its place in the log never goes back: an epoch begins
+    where another sink is, and what of the log is read once more, snapshots' marks among it, stays
+    known.
     """
-    offset = place.offset
-    position = offset.position
-    if chunk.position is not None and not known:
+    position = place.offset.position
+    if chunk.position is not None and not known and is_after(chunk.position, position):
         position = chunk.position
-        if chunk.kind == "control" and not is_after(chunk.position, offset.position):
-            position = offset.position
     rows = 0 if chunk.last else chunk.first_row + len(chunk.changes)
     return Place(Offset(chunk.epoch, chunk.seq, chunk.chunk, chunk.last, position), rows)
 

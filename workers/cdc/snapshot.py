@@ -198,6 +198,8 @@ class Snapshots:
         rows = list(chunk.rows.values())
         if mark.done:
             rows.append(ends(chunk.table, mark.request, running.begin_seq))
+        if not rows:
+            return self._told("snapshot_overtaken", f"the log told of all rows of {mark.table}")
         return SnapshotTransaction([chunk.table], rows, f"snapshot of {mark.table}")
 
     def _told(self, *words: str) -> SnapshotTransaction:

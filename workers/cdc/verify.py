@@ -158,12 +158,22 @@ class _Pair:
         return result
 
 
-def gaps(seqs: Iterable[tuple[int, int]], forgotten: int = 0) -> Iterator[tuple[int, int]]:
-    """(first, last) of the seqs that are missing. An epoch may begin further on. Pure."""
+def gaps(
+    seqs: Iterable[tuple[int, int, bool]], forgotten: int = 0
+) -> Iterator[tuple[int, int]]:
+    """(first, last) of the seqs that are missing. Pure.
+
+    seqs: see SinkView. An epoch may begin further on, and where another sink was: what this one has
+    already it passes over, until the first change of the log that is new.
+    """
     known: tuple[int, int] | None = None
-    for epoch, seq in seqs:
+    passing = False
+    for epoch, seq, of_log in seqs:
         if seq <= forgotten:
             continue
-        if known is not None and epoch == known[0] and seq != known[1] + 1:
-            yield known[1] + 1, seq - 1
+        if known is not None:
+            passing = passing or epoch != known[0]
+            if seq != known[1] + 1 and not passing:
+                yield known[1] + 1, seq - 1
+        passing = passing and not of_log
         known = epoch, seq

@@ -11,8 +11,9 @@ WHERE epoch = %s AND seq > %s AND seq < %s AND table_name = %s AND op NOT IN ('t
 ORDER BY seq, row_index
 
 -- name: audit_seqs
--- Every transaction that left a row.
-SELECT epoch, seq FROM fleet_change_log WHERE seq <= %s GROUP BY epoch, seq ORDER BY epoch, seq
+-- Every transaction that left a row, and whether rows of the log are among them.
+SELECT epoch, seq, MAX(op IN ('c', 'u', 'd', 't') AND derived = 0)
+FROM fleet_change_log WHERE seq <= %s GROUP BY epoch, seq ORDER BY epoch, seq
 
 -- name: audit_dropped
 SELECT COALESCE(MAX(last_seq), 0) FROM fleet_cdc_anchors
@@ -34,4 +35,5 @@ WHERE table_name = %s AND seq > %s AND seq < %s AND op NOT IN ('t', 'm')
 ORDER BY seq, row_index
 
 -- name: event_seqs
-SELECT DISTINCT epoch, seq FROM fleet.change_event WHERE seq <= %s ORDER BY epoch, seq
+SELECT epoch, seq, bool_or(op IN ('c', 'u', 'd', 't') AND NOT derived)
+FROM fleet.change_event WHERE seq <= %s GROUP BY epoch, seq ORDER BY epoch, seq

@@ -52,8 +52,10 @@ class SinkView(Protocol):
     def forgotten(self) -> int:
         """Changes up to this seq are not kept any more."""
 
-    def seqs(self, through: int) -> Iterator[tuple[int, int]]:
-        """(epoch, seq) of every transaction that it has something of, in order."""
+    def seqs(self, through: int) -> Iterator[tuple[int, int, bool]]:
+        """(epoch, seq, whether rows of the log are in it) of every transaction that it has
+        something of, in order.
+        """
 
 
 class AuditView:
@@ -111,10 +113,11 @@ class AuditView:
         cursor.execute(SQL["audit_dropped"])
         return int(cursor.fetchone()[0])
 
-    def seqs(self, through: int) -> Iterator[tuple[int, int]]:
+    def seqs(self, through: int) -> Iterator[tuple[int, int, bool]]:
         cursor = self._connection.cursor()
         cursor.execute(SQL["audit_seqs"], (through,))
-        yield from cursor
+        for epoch, seq, of_log in cursor:
+            yield epoch, seq, bool(of_log)
 
 
 class HistoryView:
@@ -174,11 +177,11 @@ class HistoryView:
     def forgotten(self) -> int:
         return 0  # row_state keeps every key
 
-    def seqs(self, through: int) -> Iterator[tuple[int, int]]:
+    def seqs(self, through: int) -> Iterator[tuple[int, int, bool]]:
         with self._connection.cursor("all_seqs") as cursor:
             cursor.itersize = KEYS_AT_ONCE
             cursor.execute(SQL["event_seqs"], (through,))
-            for epoch, seq in cursor:
+            for epoch, seq, of_log in cursor:
                 assert isinstance(epoch, int)
                 assert isinstance(seq, int)
-                yield epoch, seq
+                yield epoch, seq, bool(of_log)

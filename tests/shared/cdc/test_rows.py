@@ -111,9 +111,8 @@ def test_without_a_primary_key_a_unique_one_without_nulls_is_the_key(log: RawLog
     assert change.table.key == (2, 1)
 
 
+@pytest.mark.only("mysql")
 def test_a_primary_key_that_mysql_makes_itself(log: RawLog) -> None:
-    if log.mariadb:
-        pytest.skip("only mysql makes primary keys")
     log.run("SET SESSION sql_generate_invisible_primary_key = ON")
     position = table(log, "a INT")
     log.run("SET SESSION sql_generate_invisible_primary_key = OFF")

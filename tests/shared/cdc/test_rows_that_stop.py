@@ -158,9 +158,8 @@ def test_a_collation_that_nobody_knows_stops(log: RawLog) -> None:
         log.shapes("t").shape(unknown)
 
 
+@pytest.mark.only("mariadb")
 def test_a_system_versioned_table_stops(log: RawLog) -> None:
-    if not log.mariadb:
-        pytest.skip("only mariadb has such tables")
     log.run("DROP TABLE IF EXISTS t")
     log.run("CREATE TABLE t (id INT PRIMARY KEY, v INT) WITH SYSTEM VERSIONING")
     position = log.position()

@@ -39,9 +39,8 @@ def test_setting_row_metadata_to_full_does_not_repair_what_was_logged_before(
         assert change.after == ["18446744073709551614", "b", {"$base64": "/w=="}]
 
 
+@pytest.mark.only("mariadb")
 def test_times_in_the_format_from_before_5_6_stop(servers: Mapping[str, str]) -> None:
-    if servers["SERVERS_FLAVOUR"] != "mariadb":
-        pytest.skip("MySQL has no such setting any more")
     with (
         own_mysql(servers, mysql56_temporal_format="OFF") as mysql,
         closing(RawLog(mysql.where, "times")) as log,

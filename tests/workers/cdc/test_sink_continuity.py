@@ -150,6 +150,22 @@ def test_only_a_transaction_of_the_log_that_ends_where_we_were_is_had() -> None:
     assert not has_already(ours, transaction(2, 20, 2, pos=500)[0])  # its end is not known yet
 
 
+def test_marks_of_the_log_that_an_epoch_reads_once_more_do_not_set_the_place_back() -> None:
+    store = store_at(seq=9, pos=900)
+    control = transaction(2, 10, 1, "control", pos=300)
+    again = [
+        *transaction(2, 11, 1, pos=400),
+        *transaction(2, 12, 1, "snapshot", pos=500),
+        *transaction(2, 13, 1, pos=900),
+        *transaction(2, 14, 1, pos=1_000),
+    ]
+
+    made = plan(store.place, reads([*control, *again]))
+
+    assert [chunk.seq for chunk in made.whole] == [10, 12, 14]
+    assert made.place.offset.position.pos == 1_000
+
+
 def test_positions_of_other_logs_are_never_before_ours() -> None:
     ours = position(500, "binlog.000005", "200")
     assert is_after(position(4, "binlog.000005", "300"), ours)  # a file of that name, made later

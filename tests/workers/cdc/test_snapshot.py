@@ -92,6 +92,18 @@ def test_what_the_log_tells_while_a_chunk_is_read_wins(server: OwnMySQL, moment:
     assert [row for row in collector.read_by_snapshots() if row[0] in {0, 1, 2}] == []
 
 
+def test_a_chunk_of_which_the_log_has_told_all_rows_stands_in_every_sink(
+    server: OwnMySQL,
+) -> None:
+    writes = InChunks(server, after_1="UPDATE t SET v = 'new'")
+    collector = Collector(server, at_commit=writes)
+    collector.snapshots.request(ALL)
+    collector.follow()
+    assert writes.all_done()
+    whole(collector)
+    assert [one for one in collector.stream if not one.rows] == []
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_snapshot_and_log_are_the_table_whatever_is_written(server: OwnMySQL, seed: int) -> None:
     chance = random.Random(seed)

@@ -27,28 +27,21 @@ def server(running: OwnMySQL) -> OwnMySQL:
     return running
 
 
-@pytest.fixture
-def mariadb(server: OwnMySQL) -> OwnMySQL:
-    if server.flavour != "mariadb":
-        pytest.skip("only MariaDB tells the position of a consistent snapshot")
-    return server
-
-
+@pytest.mark.only("mysql")
 def test_mysql_begins_with_chunks_instead(server: OwnMySQL) -> None:
-    if server.flavour == "mariadb":
-        pytest.skip("MariaDB has a better way")
     assert Collector(server).load() is False
 
 
+@pytest.mark.only("mariadb")
 @pytest.mark.parametrize("seed", range(6))
-def test_first_load_and_log_are_the_tables(mariadb: OwnMySQL, seed: int) -> None:
-    mariadb.run("CREATE TABLE u (id INT PRIMARY KEY)", "INSERT INTO u VALUES (1), (2)")
+def test_first_load_and_log_are_the_tables(server: OwnMySQL, seed: int) -> None:
+    server.run("CREATE TABLE u (id INT PRIMARY KEY)", "INSERT INTO u VALUES (1), (2)")
     chance = random.Random(seed)
     collector = Collector(
-        mariadb, "t", "u", rows_most=1, at_commit=lambda: write(mariadb, chance)
+        server, "t", "u", rows_most=1, at_commit=lambda: write(server, chance)
     )
     assert collector.load()
-    assert shown(mariadb) == []
+    assert shown(server) == []
     collector.at_commit = lambda: None
     collector.follow()
     whole(collector)
@@ -56,14 +49,15 @@ def test_first_load_and_log_are_the_tables(mariadb: OwnMySQL, seed: int) -> None
     assert collector.read_by_snapshots("u") == [[1], [2]]
 
 
+@pytest.mark.only("mariadb")
 def test_the_first_load_is_of_exactly_the_position_where_the_log_goes_on(
-    mariadb: OwnMySQL,
+    server: OwnMySQL,
 ) -> None:
     """While rows come all the time: each is in the load or in the log behind it, none in both."""
     stop = threading.Event()
 
     def insert() -> None:
-        with closing(mariadb.connection()) as connection:
+        with closing(server.connection()) as connection:
             for number in itertools.count(100):
                 connection.cursor().execute("INSERT INTO t VALUES (%s, '', '')", (number,))
                 connection.commit()
@@ -73,8 +67,8 @@ def test_the_first_load_is_of_exactly_the_position_where_the_log_goes_on(
     thread = threading.Thread(target=insert)
     thread.start()
     try:
-        eventually(lambda: len(Collector(mariadb).actual()) > 50)
-        collector = Collector(mariadb)
+        eventually(lambda: len(Collector(server).actual()) > 50)
+        collector = Collector(server)
         assert collector.load()
     finally:
         stop.set()
@@ -86,16 +80,17 @@ def test_the_first_load_is_of_exactly_the_position_where_the_log_goes_on(
     assert loaded & told == set()
 
 
+@pytest.mark.only("mariadb")
 @pytest.mark.parametrize("lost", [0, 1, 3])
-def test_a_first_load_that_is_broken_off_goes_on_by_chunks(mariadb: OwnMySQL, lost: int) -> None:
+def test_a_first_load_that_is_broken_off_goes_on_by_chunks(server: OwnMySQL, lost: int) -> None:
     """Under numbers of its own: those of the load are not used for anything else."""
-    mariadb.run("CREATE TABLE u (id INT PRIMARY KEY)", "INSERT INTO u VALUES (1), (2)")
+    server.run("CREATE TABLE u (id INT PRIMARY KEY)", "INSERT INTO u VALUES (1), (2)")
     chance = random.Random(lost)
-    collector = Collector(mariadb, "t", "u", rows_most=1)
+    collector = Collector(server, "t", "u", rows_most=1)
     commits = itertools.count()
 
     def at_commit() -> None:
-        write(mariadb, chance)
+        write(server, chance)
         if next(commits) == 6:
             raise Killed
 
@@ -112,16 +107,17 @@ def test_a_first_load_that_is_broken_off_goes_on_by_chunks(mariadb: OwnMySQL, lo
     whole(collector, "u")
 
 
-def test_a_first_load_whose_table_is_altered_goes_on_by_chunks(mariadb: OwnMySQL) -> None:
+@pytest.mark.only("mariadb")
+def test_a_first_load_whose_table_is_altered_goes_on_by_chunks(server: OwnMySQL) -> None:
     commits = itertools.count()
 
     def at_commit() -> None:
         if next(commits) == 5:
-            mariadb.run("ALTER TABLE t ADD COLUMN late INT")
+            server.run("ALTER TABLE t ADD COLUMN late INT")
 
-    collector = Collector(mariadb, rows_most=1, at_commit=at_commit)
+    collector = Collector(server, rows_most=1, at_commit=at_commit)
     assert collector.load()
-    assert shown(mariadb) == [("t", "reading")]
+    assert shown(server) == [("t", "reading")]
     collector.follow()
     assert {len(row) for row in collector.read_by_snapshots()} == {3, 4}
     assert len(collector.folded()) == 12

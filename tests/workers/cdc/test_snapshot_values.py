@@ -13,7 +13,7 @@ from shared.changes import Row, Table
 from shared.endpoints import MySQLSettings
 from shared.mysql.connection import connect, transaction
 from tests.raw_log import RawLog
-from tests.shared.cdc.test_types import FLOATS, GROUPS, Group
+from tests.shared.cdc.test_types import FLOATS, GROUPS, Group, named
 from workers.cdc.snapshot_tables import CannotRead, chunks_of, prepare
 
 MORE = {
@@ -69,11 +69,9 @@ def reader(mysql_root: MySQLSettings) -> Iterator[Any]:
         yield connection
 
 
-@pytest.mark.parametrize("name", [*GROUPS, *MORE])
+@pytest.mark.parametrize("name", named(GROUPS | MORE))
 def test_a_snapshot_reads_what_the_log_tells(log: RawLog, reader: Any, name: str) -> None:
     group = (GROUPS | MORE)[name]
-    if group.only and log.mariadb != (group.only == "mariadb"):
-        pytest.skip(f"only {group.only} has this type")
     table, told = written(log, group)
     chunks = described(log, reader)
 

@@ -117,9 +117,18 @@ def test_a_row_that_moved_while_the_view_was_opened_may_show_any_state_it_had() 
 
 
 def test_seqs_have_no_gap_but_where_an_epoch_begins() -> None:
-    assert list(gaps([(1, 1), (1, 2), (2, 9), (2, 10)])) == []
-    assert list(gaps([(1, 1), (1, 3), (1, 7)])) == [(2, 2), (4, 6)]
-    assert list(gaps([(1, 1), (1, 3), (1, 4)], forgotten=2)) == []
+    def missing(*seqs: tuple[int, int], forgotten: int = 0) -> list[tuple[int, int]]:
+        return list(gaps([(*one, True) for one in seqs], forgotten))
+
+    assert missing((1, 1), (1, 2), (2, 9), (2, 10)) == []
+    assert missing((1, 1), (1, 3), (1, 7)) == [(2, 2), (4, 6)]
+    assert missing((1, 1), (1, 3), (1, 4), forgotten=2) == []
+
+
+def test_what_a_new_epoch_reads_once_more_is_not_missing_where_it_is_known() -> None:
+    control, mark = (2, 10, False), (2, 15, False)
+    assert list(gaps([(1, 9, True), control, mark, (2, 20, True), (2, 21, True)])) == []
+    assert list(gaps([(1, 9, True), control, (2, 20, True), (2, 22, True)])) == [(21, 21)]
 
 
 # --- rebuild ---
