@@ -156,6 +156,10 @@ def differences(world: CaptureWorld, *, strict: bool) -> list[str]:
         found += _apart(f"{name} (folded)", folded.state, source, added, hashed=hashed)
     found += _apart("timescale (as it stands)", standing, source, added, hashed=False)
     found += _unlike(audit, history)
+    if found:
+        for name, changes in (("audit", audit), ("timescale", history)):
+            lines = (orjson.dumps(one._asdict(), default=str) for one in changes)
+            (world.folder / f"{name}.changes").write_bytes(b"\n".join(lines))
     return found
 
 

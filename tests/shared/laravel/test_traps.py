@@ -4,14 +4,11 @@ with the tests that show ours does not. `Trap 7` in a test's text is number 7 he
 
 from __future__ import annotations
 
-import ast
-import functools
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parents[2]
+from tests.named_tests import missing
 
 PAYLOAD = "shared/laravel/test_payload.py"
 RESERVE = "shared/laravel/test_reservations.py"
@@ -205,15 +202,6 @@ TRAPS: dict[int, tuple[str, Sequence[str]]] = {
 }  # fmt: skip
 
 
-FILES = sorted({test.split("::")[0] for _, tests in TRAPS.values() for test in tests})
-
-
-@functools.cache
-def names_in(file: str) -> set[str]:
-    tree = ast.parse((TESTS / file).read_text(encoding="utf-8"))
-    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-
-
 def test_there_are_forty() -> None:
     assert sorted(TRAPS) == list(range(1, 41))
 
@@ -221,6 +209,5 @@ def test_there_are_forty() -> None:
 @pytest.mark.parametrize("number", TRAPS)
 def test_a_trap_has_the_tests_that_its_row_names(number: int) -> None:
     _, tests = TRAPS[number]
-    found = {f"{file}::{name}" for file in FILES for name in names_in(file)}
-    assert [test for test in tests if test not in found] == []
+    assert missing(tests) == []
     assert tests

@@ -4,14 +4,11 @@ in it, or with what it belongs to instead of the ledger.
 
 from __future__ import annotations
 
-import ast
-import functools
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parents[2]
+from tests.named_tests import missing
 
 POSITION = "shared/ledger/test_position.py"
 PROOF = "shared/ledger/test_fold_proof.py"
@@ -148,14 +145,6 @@ ELSEWHERE = {
     30: "derived fields of a client: the sync of exchanges",
 }
 
-FILES = sorted({test.split("::")[0] for _, tests in TRAPS.values() for test in tests})
-
-
-@functools.cache
-def names_in(file: str) -> set[str]:
-    tree = ast.parse((TESTS / file).read_text(encoding="utf-8"))
-    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-
 
 def test_all_thirty_are_here() -> None:
     assert sorted([*TRAPS, *ELSEWHERE]) == list(range(1, 31))
@@ -164,6 +153,5 @@ def test_all_thirty_are_here() -> None:
 @pytest.mark.parametrize("number", TRAPS)
 def test_a_trap_has_the_tests_that_its_row_names(number: int) -> None:
     _, tests = TRAPS[number]
-    found = {f"{file}::{name}" for file in FILES for name in names_in(file)}
-    assert [test for test in tests if test not in found] == []
+    assert missing(tests) == []
     assert tests
