@@ -25,13 +25,13 @@ from tests.bench.place import Place
 from tests.own_mysql import PASSWORD, OwnMySQL, own_mysql
 from tests.timescale_world import Timescale, own_database
 from tests.workers.fleet_env import free_port
-from workers.cdc.audit import NAME as AUDIT
-from workers.cdc.history import NAME as TIMESCALE
+from workers.cdc.audit import NAME as _AUDIT
+from workers.cdc.history import NAME as _TIMESCALE
 from workers.cdc.snapshot_marks import progress
 from workers.migrate import migrate_audit, migrate_mysql
 from workers.roles import ROLES
 
-COLLECTOR = "collector"
+AUDIT, TIMESCALE, COLLECTOR = _AUDIT, _TIMESCALE, "collector"
 EVERY_ROLE = (AUDIT, TIMESCALE, COLLECTOR)
 BEGIN_SECONDS = 90
 STOP_SECONDS = 60

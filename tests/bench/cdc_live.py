@@ -84,15 +84,15 @@ class Watching:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.seen: list[Seen] = []
+        self.last = 0
         self._thread.start()
 
     def _run(self) -> None:
-        last = 0
         while not self._stopping.wait(POLL_SECONDS):
             seq = self._look()
-            if seq > last:  # the answer is older than now: the lag is never told too small
+            if seq > self.last:  # the answer is older than now: no lag is told too small
                 self.seen.append(Seen(time.monotonic(), seq))
-                last = seq
+                self.last = seq
 
     def end(self) -> list[Seen]:
         self._stopping.set()
@@ -134,8 +134,8 @@ def _lags(capture: Capture, first: int, rate: int, seconds: int) -> Lags:
         watching = Watching(audit.audit), Watching(timescale.timescale)
         writing = Writing(capture, first, rate, count)
         reached = writing.run()
-        with closing(Offsets(capture)) as both:
-            capture.until(lambda: both.both() >= before + count, AFTER_SECONDS)
+        last = before + count
+        capture.until(lambda: all(one.last >= last for one in watching), AFTER_SECONDS)
         seen = [one.end() for one in watching]
     seqs = numbers(capture, before)
     assert len(seqs) == count, f"{len(seqs)} of {count} transactions are there"

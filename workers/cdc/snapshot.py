@@ -96,7 +96,7 @@ class Snapshots:
         self._chunks: TableChunks | None = None
         self._chunk: HeldChunk | None = None
         self._awaited = ""
-        self._settled = self._set_back = self._stale = False
+        self._settled = self._stale = False
 
     # --- what is asked ---
 
@@ -214,10 +214,17 @@ class Snapshots:
         elif self._settled:  # none of ours: another collector read beside us
             if self._chunk is not None:
                 self._chunk.spoiled = True
-            self._running = running._replace(after=None, rows=0, done=False)
-        elif not self._set_back:  # of several the first
-            self._set_back = True
-            self._running = running._replace(after=mark.after, done=False)
+            self._go_back(running._replace(after=None, rows=0, done=False))
+        elif mark.start < running.rows or running.done:  # else it is read again anyway
+            self._go_back(running._replace(after=mark.after, rows=mark.start, done=False))
+
+    def _go_back(self, running: Mark) -> None:
+        """Kept in the source at once: the next collector may begin behind the entry that tells of
+        the loss, and would not know of it.
+        """
+        self._running = running
+        with self._transaction() as cursor:
+            marks.write(cursor, running._replace(kind="resume", token=secrets.token_hex(8)))
 
     # --- between transactions ---
 
@@ -295,6 +302,7 @@ class Snapshots:
             last=found[-1][0] if found else running.after,
             rows=running.rows + len(found),
             done=not more,
+            start=running.rows,
         )
         with self._transaction() as cursor:
             marks.write(cursor, high)

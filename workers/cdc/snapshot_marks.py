@@ -39,7 +39,7 @@ class Mark(NamedTuple):
 
     token: of this mark. begin_seq: 0 before `begin` has passed. after: rows up to this key are
     read; None: none is. through: the table's last key, after it began; None: not known, or no row.
-    rows: read so far. done: it is the table's last chunk.
+    rows: read so far. done: it is the table's last chunk. start: rows that were read before it.
     """
 
     kind: MarkKind
@@ -52,6 +52,7 @@ class Mark(NamedTuple):
     through: Key | None = None
     rows: int = 0
     done: bool = False
+    start: int = 0
 
 
 class Waiting(NamedTuple):

@@ -150,6 +150,24 @@ def test_a_collector_that_is_killed_goes_on_where_it_was(server: OwnMySQL, seed:
     whole(collector)
 
 
+@pytest.mark.parametrize("again", [1, 2, 3])
+def test_that_chunks_were_lost_is_known_to_the_next_one_also(
+    server: OwnMySQL, again: int
+) -> None:
+    """It says so in the stream, and is killed at once: the next one begins behind that."""
+    collector = Collector(server, rows_most=2)
+    collector.snapshots.request(ALL)
+    collector.follow(lambda: len(collector.stream) > 3)
+    for _ in range(again):
+        collector.lose(len(collector.stream))
+        collector.follow(lambda: len(collector.stream) > 2)
+        collector.lose(0)
+        collector.follow(lambda: len(collector.stream) > 3)
+        collector.lose(0)
+    collector.follow()
+    whole(collector)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_lost_connection_loses_no_rows(server: OwnMySQL, seed: int) -> None:
     """Also where nobody knows whether the mark was committed. The log goes on meanwhile."""
