@@ -15,6 +15,7 @@ from shared.cdc.transaction import Noted, Quiet, SourceTransaction
 from shared.changes import Change, Position, Row, Table
 from shared.errors import Unavailable
 from workers.cdc.snapshot import FirstLoad, Request, SnapshotTransaction
+from workers.cdc.snapshot_marks import Selected
 
 TABLE = Table("fleet", "t", ("id", "v"), ("bigint", "varchar(20)"), (0,), "shape-of-t")
 FILE, STEP = "log.000001", 100
@@ -99,9 +100,16 @@ class FakeSnapshots:
         self.unfinished = 0
         self.restores = 0
         self.steps = 0
+        self.kept: Selected | None = None
 
     def restore(self) -> None:
         self.restores += 1
+
+    def select(self, selected: Selected) -> None:
+        self.kept = selected
+
+    def selected(self) -> Selected | None:
+        return self.kept
 
     def request(self, request: Request) -> None:
         self.asked.append(request)

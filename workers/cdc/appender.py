@@ -134,17 +134,17 @@ class Appender:
             self._emptied()
 
     def _entries_of(self, header: Header, found: SourceTransaction, skipped: int) -> None:
-        made = False
+        chunks = skipped
         for entry in self._encoder.entries(header, found.tables, found.rows, skipped):
             # A long one does not wait for its end: the sinks put aside what is there.
             if self.full():
                 self.flush()
             self._add(entry)
-            made = True
-        if not made:
-            raise Renumbered(
-                f"{header.seq} has fewer chunks than the {skipped} that were appended before"
-            )
+            chunks += 1
+        partly = half_read(header.seq, self._offsets)
+        had = max(skipped, 0 if partly is None else partly.chunk + 1)
+        if chunks <= had:
+            raise Renumbered(f"{header.seq} has {chunks} chunks, more were appended before")
 
     def _emptied(self) -> None:
         self._entries, self._bytes = [], 0

@@ -26,6 +26,7 @@ from workers.cdc.resume import (
 )
 from workers.cdc.snapshot import FirstLoad
 from workers.cdc.snapshot_chunk import told
+from workers.cdc.snapshot_marks import Selected
 
 RESTART, SNAPSHOT = "restart", "snapshot"
 
@@ -64,14 +65,18 @@ class Beginning:
         sinks, selection = self._tools.sinks, self._tools.selection
         asked = self._stream.requests()
         self._restart = next((one for one in asked if one.kind == RESTART), None)
-        found = resume(taken, reports, sinks, selection, self._stream.extent().first)
+        first = self._stream.extent().first
+        kept = self._tools.snapshots.selected()
+        found = resume(taken, reports, sinks, selection, first, kept=kept)
         if isinstance(found, Wait):
             return found
         offsets = known(reports, sinks)
         if self._restart is not None:
             return restarted(taken, offsets, self._restart.reason)
         if renumber and taken.checkpoint is not None:
-            return back(offsets, taken.checkpoint, selection, renumber, renumber=True)
+            return back(
+                offsets, taken.checkpoint, selection, renumber, kept=kept, renumber=True
+            )
         return found
 
     def _checkpoint(self, taken: Taken, found: GoOn | Rewind) -> Checkpoint:
@@ -86,6 +91,8 @@ class Beginning:
         """Its first entry says why; everything captured is read anew behind it."""
         tools, stream = self._tools, self._stream
         tools.log("cdc_epoch", epoch=found.epoch, why=found.why)
+        # Before anybody can see the epoch: it is what is asked when the checkpoint is lost.
+        tools.snapshots.select(Selected(found.epoch, tools.selection))
         position, load = _from_where(tools, found)
         if load is None:
             # Kept by the source before the epoch begins, so a crash in between forgets nothing.

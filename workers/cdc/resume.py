@@ -23,6 +23,7 @@ from shared.cdc.checkpoint import (
 from shared.cdc.log import Taken
 from shared.changes import Offset, Position
 from workers.cdc.continuity import is_after
+from workers.cdc.snapshot_marks import Selected
 
 
 class GoOn(NamedTuple):
@@ -70,20 +71,24 @@ def resume(
     sinks: Sequence[str],
     selection: str,
     first: Id | None,
+    *,
+    kept: Selected | None = None,
 ) -> Resumption:
-    """sinks: the configured ones. first: the stream's first entry, None: it is empty."""
+    """sinks: the configured ones. first: the stream's first entry, None: it is empty. kept: what
+    the source knows of the newest epoch.
+    """
     offsets = known(reports, sinks)
     checkpoint = taken.checkpoint
     if checkpoint is not None and taken.agrees:
         why = _missing(offsets, checkpoint, first)
         if why:
-            return back(offsets, checkpoint, selection, why)
+            return back(offsets, checkpoint, selection, why, kept=kept)
         return _selected(checkpoint, selection)
     silent = tuple(name for name in sinks if name not in reports)
     if silent:
         return Wait(silent)
     if offsets or checkpoint is not None:
-        return back(offsets, checkpoint, selection, "Redis lost what it held")
+        return back(offsets, checkpoint, selection, "Redis lost what it held", kept=kept)
     return NewEpoch(1, NOTHING[0], None, "first start", afresh=True)
 
 
@@ -98,6 +103,7 @@ def back(
     selection: str,
     why: str,
     *,
+    kept: Selected | None = None,
     renumber: bool = False,
 ) -> Rewind | NewEpoch:
     """To the sink that is furthest behind; where none has anything, to the checkpoint, at which new
@@ -113,7 +119,11 @@ def back(
     else:
         raise ValueError("nobody knows any position")
     epochs, seqs = used(offsets, checkpoint)
-    same = checkpoint is None or checkpoint.place.filter == selection
+    if checkpoint is not None:
+        same = checkpoint.place.filter == selection
+    else:
+        same = kept is None or kept == (place.epoch, selection)
+        epochs |= {kept.epoch} if kept else set()
     # A sink that has nothing yet needs how the epoch began, which the log does not give again.
     if len(epochs) > 1 or renumber or not same or not place.seq:
         return NewEpoch(max(epochs) + 1, max(seqs), place.position, why, afresh=True)

@@ -49,7 +49,7 @@ from workers.cdc.snapshot_chunk import (
     told,
 )
 from workers.cdc.snapshot_load import FirstLoad
-from workers.cdc.snapshot_marks import Mark, Queue, Waiting
+from workers.cdc.snapshot_marks import Mark, Queue, Selected, Waiting
 from workers.cdc.snapshot_tables import CannotRead, ChunkSize, captured, chunks_of, prepare
 
 __all__ = ["FirstLoad", "Request", "SnapshotTransaction", "Snapshots"]
@@ -148,6 +148,15 @@ class Snapshots:
             # Not only the chunk that was on its way, which is read again anyway.
             self.request(Request("first load again", (), "the collector"))
         return missing
+
+    def select(self, selected: Selected) -> None:
+        """What the epoch captures that begins now."""
+        with self._transaction() as cursor:
+            marks.write(cursor, selected=selected)
+
+    def selected(self) -> Selected | None:
+        with self._transaction() as cursor:
+            return marks.read(cursor).selected
 
     # --- the log ---
 

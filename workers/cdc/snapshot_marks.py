@@ -5,6 +5,7 @@
     4  the first load: how many seqs it has used
     5  tables that could not be read, and why
     6  a mark of `fleet cdc verify`: which seq is the moment that it compares
+    7  what the newest epoch captures: Redis may lose the checkpoint that says so
 
 A mark and what it changes are written in one transaction.
 """
@@ -25,7 +26,7 @@ from shared.queries import load
 SQL = load(Path(__file__).with_name("snapshot_marks.sql"))
 
 HEARTBEAT = "fleet_cdc_heartbeat"
-MARK, QUEUE, LOAD, REFUSED, VERIFY = 2, 3, 4, 5, 6
+MARK, QUEUE, LOAD, REFUSED, VERIFY, SELECTION = 2, 3, 4, 5, 6, 7
 REFUSED_KEPT = 20
 
 MarkKind = Literal["begin", "low", "high", "load", "resume", "idle", "verify"]
@@ -79,11 +80,19 @@ class Refused(NamedTuple):
     why: str
 
 
+class Selected(NamedTuple):
+    """What an epoch captures. filter: fingerprint, as in the checkpoint."""
+
+    epoch: int
+    filter: str
+
+
 class Known(NamedTuple):
     mark: Mark
     queue: list[Waiting]
     load: Load | None
     refused: list[Refused]
+    selected: Selected | None = None
 
 
 class Progress(NamedTuple):
@@ -128,9 +137,13 @@ def write(
     queue: list[Waiting] | None = None,
     load: Load | None = None,
     refused: list[Refused] | None = None,
+    *,
+    selected: Selected | None = None,
 ) -> None:
     """Each that is given; the caller commits."""
     rows: list[tuple[int, str]] = []
+    if selected is not None:
+        rows.append((SELECTION, orjson.dumps(list(selected)).decode()))
     if queue is not None:
         rows.append((QUEUE, orjson.dumps([list(one) for one in queue]).decode()))
     if load is not None:
@@ -152,6 +165,7 @@ def read(cursor: Any) -> Known:
         [Waiting(*one) for one in found.get(QUEUE, ())],
         Load(*found[LOAD]) if LOAD in found else None,
         [Refused(*one) for one in found.get(REFUSED, ())],
+        Selected(*found[SELECTION]) if SELECTION in found else None,
     )
 
 

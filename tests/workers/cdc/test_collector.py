@@ -398,6 +398,23 @@ def test_numbers_that_differ_from_a_sinks_begin_an_epoch(world: CollectorWorld) 
     assert rows(after) == written(world.source)[1:]
 
 
+def test_a_sink_that_has_more_of_a_transaction_than_there_is_gets_an_epoch(
+    world: CollectorWorld,
+) -> None:
+    with world.collecting():
+        eventually(world.stream.look)
+        world.source.many(3)
+        world.until_caught_up()
+    control, first = world.chunks()[:2]
+    world.empty()
+    world.has("audit", first._replace(chunk=1), whole=False, position=control.position)
+
+    after = world.collect()
+
+    assert [(one.epoch, one.kind) for one in after[:2]] == [(2, "control"), (2, "log")]
+    assert rows(after) == written(world.source)
+
+
 # -- two of them -----------------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ from shared.cdc.log import Taken
 from shared.changes import Offset, Position
 from workers.cdc.purge import NEVER, Retention, is_near, purge_seconds, retention_of
 from workers.cdc.resume import GoOn, NewEpoch, Rewind, Wait, renumbered, restarted, resume
+from workers.cdc.snapshot_marks import Selected
 
 SINKS = ("audit", "timescale")
 FILTER = "filter"
@@ -92,6 +93,21 @@ def test_another_selection_is_an_epoch_at_the_same_place() -> None:
     taken = Taken(checkpoint(9)._replace(place=place(9, selection="other")), agrees=True)
     found = resume(taken, {}, SINKS, FILTER, None)
     assert found == NewEpoch(2, 9, position(90), "another selection of tables", afresh=False)
+
+
+@pytest.mark.parametrize("kept", [Selected(1, "other"), Selected(2, FILTER)])
+def test_a_selection_that_changed_is_known_though_the_checkpoint_is_lost(kept: Selected) -> None:
+    """The log would give other numbers than those that the sinks have."""
+    reports = dict(zip(SINKS, (has(3), has(9)), strict=True))
+    lost = Taken(None, agrees=False)
+
+    found = resume(lost, reports, SINKS, FILTER, None, kept=kept)
+
+    assert found == NewEpoch(
+        kept.epoch + 1, 9, position(30), "Redis lost what it held", afresh=True
+    )
+    same = resume(lost, reports, SINKS, FILTER, None, kept=Selected(1, FILTER))
+    assert isinstance(same, Rewind)
 
 
 def test_the_beginning_of_an_epoch_is_enough_for_who_has_been_there() -> None:
