@@ -24,7 +24,8 @@ class _Ticks:
 def when_started(callback: Callable[[], object]) -> None:
     """Called once, before the wait for the lock.
 
-    Not by Celery's `beat_init`: there RedBeat's receiver comes first and blocks a standby.
+    Not by Celery's `beat_init`: there RedBeat's receiver comes first and blocks a standby. Not
+    earlier either: Celery's handler of SIGTERM makes a second scheduler while the first is made.
     """
     _Ticks.on_start = callback
 
@@ -33,10 +34,10 @@ class FleetScheduler(RedBeatScheduler):  # type: ignore[misc] # RedBeat has no t
     """RedBeat's scheduler. A lost lock raises in tick() and ends the process, as it should."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         callback, _Ticks.on_start = _Ticks.on_start, None
         if callback is not None:
             callback()
-        super().__init__(*args, **kwargs)
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         _Ticks.last = time.monotonic()
