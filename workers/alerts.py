@@ -186,7 +186,8 @@ ALERTS: Mapping[str, Alert] = {
     ),
     "FleetVenuePaused": Alert(
         "sync", "ticket", Above("fleet_exchange_paused_seconds", 60, ("venue", "egress")), 0,
-        "{venue} may not be asked by {egress} for {value} s", "fleet sync; who else uses this address?",
+        "{venue} may not be asked by {egress} for {value} s",
+        "fleet sync; who else uses this address?",
     ),
     "FleetStreamsDown": Alert(
         "sync", "ticket", Above("fleet_streams_down", 0, ("venue",)), 30,
