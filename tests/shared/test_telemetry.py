@@ -13,7 +13,8 @@ from sentry_sdk.transport import Transport
 
 from shared import telemetry
 from shared.masking import Mask
-from shared.telemetry import METRICS, Meter, configure_logs, log, start_sentry
+from shared.metrics import METRICS
+from shared.telemetry import Meter, configure_logs, log, start_sentry
 
 CANARY = "canary-7f3a9"
 PLAIN = [f"plain-{number}" for number in range(5)]  # no literals: Sentry sends source lines
