@@ -8,18 +8,21 @@ PYTHON ?= python3
 BIN := .venv/bin
 DESK := $(PYTHON) deploy/servers/servers.py
 
-.PHONY: demo test servers servers-stop up down bench chaos check lock clean
+.PHONY: demo test servers servers-stop tools up down bench chaos check lock clean
 
 demo: $(BIN)/fleet
 	@$(DESK) start
 	@$(BIN)/python -m deploy.desk.demo
 
-test: $(BIN)/fleet servers
+test: $(BIN)/fleet servers tools
 	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(PYTEST)
 
 servers:
 	@$(DESK) prerequisites
 	@$(DESK) start
+
+tools: # Prometheus and Chromium, for the tests: 250 MB to download, once
+	@$(DESK) tools > /dev/null
 
 servers-stop:
 	@$(DESK) stop

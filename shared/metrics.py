@@ -2,7 +2,9 @@
 typo in a name is an error instead of a second series.
 
 `process`: each process tells what it did itself. `fleet`: the exporter (role `metrics`) tells what
-is so in MySQL, Redis and TimescaleDB, whoever runs, and also when nobody does.
+is so in MySQL, Redis and TimescaleDB, whoever runs, and also when nobody does. Beside them each
+process tells `process_*` as all Prometheus clients do: memory, processor time, open files.
+No label is called `job` or `instance`: Prometheus gives every series its own of these.
 """
 
 from __future__ import annotations
@@ -27,6 +29,9 @@ PROCESS: Mapping[str, Metric] = {
     "fleet_batches_total": Metric("counter", ("stream", "outcome"), "Batches by outcome."),
     "fleet_events_total": Metric("counter", ("stream",), "Events applied."),
     "fleet_parked_total": Metric("counter", ("stream", "reason"), "Events parked."),
+    "fleet_handler_failures_total": Metric(
+        "counter", ("stream", "type"), "Events that a handler of ours failed on."
+    ),
     "fleet_batch_seconds": Metric(
         "histogram", ("stream",), "Read to commit of one batch.", _SECONDS
     ),
@@ -37,11 +42,11 @@ PROCESS: Mapping[str, Metric] = {
     "fleet_relay_appended_total": Metric("counter", ("stream",), "Outbox rows appended."),
     "fleet_relay_resent_total": Metric("counter", ("cause",), "Rows sent again, by cause."),
     "fleet_laravel_jobs_total": Metric(
-        "counter", ("queue", "job", "outcome"), "Runs of Laravel jobs by outcome."
+        "counter", ("queue", "job_name", "outcome"), "Runs of Laravel jobs by outcome."
     ),
     "fleet_laravel_job_seconds": Metric("histogram", ("queue",), "Run time of a job.", _SECONDS),
     "fleet_dispatches_total": Metric(
-        "counter", ("job", "outcome"), "Jobs towards Laravel: recorded, or off."
+        "counter", ("job_name", "outcome"), "Jobs towards Laravel: recorded, or off."
     ),
     "fleet_dispatches_pushed_total": Metric("counter", (), "Jobs pushed to Laravel's queues."),
     "fleet_task_runs_total": Metric("counter", ("task", "outcome"), "Scheduled runs by outcome."),
@@ -51,7 +56,9 @@ PROCESS: Mapping[str, Metric] = {
     "fleet_streams_up": Metric("gauge", ("venue",), "User streams of this process that are up."),
     "fleet_stream_events_total": Metric("counter", ("venue",), "Events that user streams told."),
     "fleet_stream_gaps_total": Metric("counter", ("venue", "cause"), "Gaps of user streams."),
-    "fleet_operator_jobs_total": Metric("counter", ("job", "outcome"), "RQ jobs by outcome."),
+    "fleet_operator_jobs_total": Metric(
+        "counter", ("job_name", "outcome"), "RQ jobs by outcome."
+    ),
     "fleet_exchange_requests_total": Metric(
         "counter", ("venue", "outcome"), "Requests to exchanges by outcome."
     ),
@@ -62,10 +69,6 @@ PROCESS: Mapping[str, Metric] = {
         "histogram", ("venue", "priority"), "Waiting for weight before a request.", _SECONDS
     ),
     "fleet_reports_total": Metric("counter", ("outcome",), "Batch summaries for Flower."),
-    "fleet_cdc_lag_seconds": Metric("gauge", (), "How far the collector is behind the source."),
-    "fleet_cdc_purge_seconds": Metric(
-        "gauge", (), "Until the source purges what is not read yet; +Inf: it never does."
-    ),
     "fleet_cdc_transactions_total": Metric("counter", (), "Transactions appended."),
     "fleet_cdc_rewinds_total": Metric("counter", (), "The stream begun again behind a sink."),
     "fleet_cdc_disturbed_total": Metric("counter", ("what",), "Tries that ended, by what."),
@@ -79,17 +82,17 @@ FLEET: Mapping[str, Metric] = {
     "fleet_lag_events": Metric("gauge", _PARTITION, "Entries behind the stream's end."),
     "fleet_lag_seconds": Metric("gauge", _PARTITION, "Age of the next entry not yet applied."),
     "fleet_partition_epoch": Metric("gauge", _PARTITION, "Epoch in the sink's database."),
-    "fleet_partition_owned": Metric("gauge", _PARTITION, "1 while a node owns it."),
+    "fleet_partition_owned": Metric("gauge", _PARTITION, "1 while a living node owns it."),
     "fleet_partition_parked": Metric("gauge", _PARTITION, "Events parked and not settled."),
     "fleet_partition_halted": Metric("gauge", _PARTITION, "1 while our own breaker holds it."),
     "fleet_outbox_waiting": Metric("gauge", (), "Outbox rows not yet appended."),
     "fleet_outbox_unconfirmed": Metric("gauge", (), "Rows appended, not yet below the offset."),
-    "fleet_outbox_oldest_seconds": Metric("gauge", (), "Age of the oldest waiting row."),
+    "fleet_outbox_oldest_seconds": Metric("gauge", (), "Age of the oldest row not yet appended."),
     "fleet_identity_breaks": Metric("gauge", (), "Open breaks of the books' own identities."),
     "fleet_breaks_open": Metric("gauge", ("kind",), "Open breaks."),
     "fleet_equity_copy_waiting": Metric("gauge", (), "Equity rows not yet in TimescaleDB."),
     "fleet_redis_used_bytes": Metric("gauge", (), "Memory of our streams."),
-    "fleet_redis_budget_bytes": Metric("gauge", (), "What they may use."),
+    "fleet_redis_budget_bytes": Metric("gauge", (), "What they may use; +Inf: no limit."),
     "fleet_laravel_queue_jobs": Metric("gauge", ("queue", "state"), "Jobs on Laravel's queues."),
     "fleet_laravel_quarantined": Metric("gauge", (), "Payloads that no worker can run."),
     "fleet_dispatches_waiting": Metric("gauge", (), "Jobs towards Laravel not yet pushed."),
@@ -97,7 +100,9 @@ FLEET: Mapping[str, Metric] = {
     "fleet_queue_depth": Metric("gauge", ("queue",), "Messages waiting or unacknowledged."),
     "fleet_schedule_age_seconds": Metric("gauge", ("task",), "Since the last success."),
     "fleet_collect_seconds": Metric("gauge", (), "Time the last collection took."),
-    "fleet_collect_success": Metric("gauge", (), "1 if the last collection succeeded."),
+    "fleet_collect_success": Metric(
+        "gauge", (), "1 if all was read of the servers that answer."
+    ),
     "fleet_exchange_accounts": Metric(
         "gauge", ("venue", "egress", "tier", "state"), "Accounts at exchanges."
     ),
@@ -109,6 +114,10 @@ FLEET: Mapping[str, Metric] = {
     ),
     "fleet_sync_oldest_seconds": Metric(
         "gauge", ("venue", "egress", "tier"), "Since the oldest run that was answered whole."
+    ),
+    "fleet_cdc_lag_seconds": Metric("gauge", (), "How far the collector is behind the source."),
+    "fleet_cdc_purge_seconds": Metric(
+        "gauge", (), "Until the source purges what is not read yet; +Inf: it never does."
     ),
     "fleet_cdc_seq": Metric("gauge", (), "Last whole transaction in the change stream."),
     "fleet_cdc_epoch": Metric("gauge", (), "Epoch of the change stream."),
@@ -147,7 +156,10 @@ FLEET: Mapping[str, Metric] = {
     "fleet_redis_server_used_bytes": Metric("gauge", (), "Memory of the streams' whole Redis."),
     "fleet_redis_server_max_bytes": Metric("gauge", (), "Its maxmemory; +Inf: none."),
     "fleet_redis_durable": Metric("gauge", (), "1 while its last save and its AOF are well."),
-    "fleet_server_up": Metric("gauge", ("server",), "1 if redis, mysql, timescale answered."),
+    "fleet_server_up": Metric(
+        "gauge", ("server",),
+        "1 if it answered: mysql, redis, timescale; streams_redis, broker, audit if others.",
+    ),
     "fleet_quality": Metric("gauge", ("check", "dimension"), "What a check of the data found."),
     "fleet_quality_objective": Metric("gauge", ("check", "dimension"), "What it should find."),
     "fleet_quality_met": Metric("gauge", ("check", "dimension"), "1 while it does."),

@@ -27,6 +27,7 @@ from shared.endpoints import (
     MAX_PORT,
     MySQLSettings,
     RedisSettings,
+    certificates,
     mysql_from_values,
     redis_from_parts,
     redis_from_url,
@@ -85,6 +86,7 @@ SECRETS = (
     "DATABASE_URL",
     "DB_URL",
     "REDIS_PASSWORD",
+    "REDIS_SENTINEL_PASSWORD",
     "REDIS_URL",
     "SENTRY_LARAVEL_DSN",
     "SENTRY_DSN",
@@ -110,6 +112,10 @@ FLEET_NAMES = (
     "FLEET_PARTITIONS",
     "FLEET_QUEUES",
     "FLEET_REDIS_BUDGET",
+    "FLEET_REDIS_CA",
+    "FLEET_REDIS_CERT",
+    "FLEET_REDIS_CLUSTER",
+    "FLEET_REDIS_KEY",
     "FLEET_STREAMS_REDIS_URL",
     "FLEET_STREAM_RETENTION",
     "FLEET_TIMESCALE_URL",
@@ -334,7 +340,12 @@ def _redis(
 ) -> RedisSettings:
     """A Redis of ours, which must survive `php artisan cache:clear` (a FLUSHDB)."""
     text = values.get(name)
-    chosen = redis_from_url(name, text) if text else default
+    chosen = redis_from_url(name, text, certificates(values)) if text else default
+    if name == "FLEET_BROKER_URL" and chosen.is_cluster:
+        raise SettingsError(
+            "FLEET_BROKER_URL: Celery cannot work on a Redis Cluster; write "
+            "FLEET_BROKER_URL=redis://host:6379/0 of a server that is none"
+        )
     same_server = (chosen.server, chosen.socket) == (cache.server, cache.socket)
     ours_alone = (
         text or name == "FLEET_BROKER_URL"

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, SecretStr
 
 from shared.cdc.selection import Keeping, refuse
-from shared.endpoints import MySQLSettings, mysql_from_values, whole
+from shared.endpoints import MYSQL_TLS, MySQLSettings, mysql_from_values, whole
 from shared.errors import SettingsError
 
 Values = Mapping[str, str | None]
@@ -150,7 +150,7 @@ def server_id_of(prefix: str) -> int:
 
 
 def _audit(values: Values) -> MySQLSettings | None:
-    """The schema of the audit log. Nothing of Laravel's DB_* counts, but the CA of its TLS."""
+    """The schema of the audit log. Nothing of Laravel's DB_* counts, but the files of its TLS."""
     text = values.get("FLEET_AUDIT_URL")
     if not text:
         return None
@@ -166,6 +166,6 @@ def _audit(values: Values) -> MySQLSettings | None:
         {
             "DB_URL": text,
             "DB_PORT": str(port),
-            "MYSQL_ATTR_SSL_CA": values.get("MYSQL_ATTR_SSL_CA"),
+            **{name: values.get(name) for name in MYSQL_TLS},
         }
     )

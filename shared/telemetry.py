@@ -1,6 +1,7 @@
 """What the fleet says about itself: metrics, log lines, errors to Sentry.
 
-Metrics are the rows of `shared.metrics`. Nothing here opens a connection or reads the environment
+Metrics are the rows PROCESS of `shared.metrics`; those of FLEET are the exporter's
+(workers/exposure). Nothing here opens a connection or reads the environment
 when imported; a process calls `start()` once.
 """
 
@@ -16,20 +17,20 @@ from typing import Any, Literal, TextIO
 import orjson
 import sentry_sdk
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from sentry_sdk.integrations.celery import CeleryIntegration
 from sentry_sdk.integrations.logging import LoggingIntegration
 from sentry_sdk.scrubber import DEFAULT_DENYLIST, EventScrubber
 
 from shared.masking import SECRET_NAMES, Mask
-from shared.metrics import METRICS, Metric
+from shared.metrics import PROCESS, Metric
 
 # --- metrics ---------------------------------------------------------------------------------
 
 class Meter:
-    """The declared metrics in one registry. Thread-safe (prometheus_client's own locks)."""
+    """A process' own metrics in one registry. Thread-safe (prometheus_client's own locks)."""
 
-    def __init__(self, metrics: Mapping[str, Metric] = METRICS) -> None:
+    def __init__(self, metrics: Mapping[str, Metric] = PROCESS) -> None:
         self.registry = CollectorRegistry()
         self._series: dict[str, Any] = {
             name: self._declare(name, metric) for name, metric in metrics.items()
@@ -45,7 +46,7 @@ class Meter:
         return kind(name, metric.help, metric.labels, registry=self.registry)
 
     def _of(self, name: str, labels: Mapping[str, object]) -> Any:
-        """KeyError: not in METRICS. ValueError: labels differ from the row's."""
+        """KeyError: not in PROCESS. ValueError: labels differ from the row's."""
         # prometheus_client takes three times as long to find the same child.
         key = (name, *labels.items())
         found = self._found.get(key)
@@ -83,6 +84,7 @@ def meter() -> Meter:
     with _Current.lock:
         if _Current.meter is None:
             _Current.meter = Meter()
+            ProcessCollector(registry=_Current.meter.registry)  # memory, processor, open files
         return _Current.meter
 
 

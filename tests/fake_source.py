@@ -48,6 +48,11 @@ class FakeSource:
     def position_at(self, file: str, pos: int) -> Position:
         return Position(self.server, file, pos, f"0-1-{pos // STEP}", "m")
 
+    def broken(self, position: Position) -> str:
+        if position.server != self.server:
+            return f"the server is {self.server}"
+        return "ahead" if position.pos > len(self.log) * STEP else ""
+
     def commit(
         self, rows: Sequence[Row] = (), noted: Sequence[Noted] = (), table: Table = TABLE
     ) -> SourceTransaction:

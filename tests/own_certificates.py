@@ -1,8 +1,9 @@
-"""A certificate authority of one test, and a server's certificate that it signed."""
+"""A certificate authority of one test, and a certificate that it signed, for 127.0.0.1 alone."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from cryptography import x509
@@ -45,6 +46,9 @@ def _signed(
         .not_valid_before(now - timedelta(hours=1))
         .not_valid_after(now + timedelta(hours=1))
         .add_extension(x509.BasicConstraints(ca=name == by, path_length=None), critical=True)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False
+        )
         .sign(by_key, hashes.SHA256())
     )
 

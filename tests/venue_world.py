@@ -111,7 +111,7 @@ class Sync:
         wanted: dict[str, int] = {}
         for kind in KINDS:
             if kind == "fills":
-                self._want(wanted)
+                self.want(wanted)
                 wanted = {}
             for _ in range(PAGES if kind in self.row.readings else 0):
                 page = self.read(kind)
@@ -121,7 +121,7 @@ class Sync:
                     break
             else:
                 assert kind not in self.row.readings, f"{kind} does not come to an end"
-        self._want(wanted)
+        self.want(wanted)
         self.pages.append((before, told))
         return told
 
@@ -131,7 +131,8 @@ class Sync:
         self.cursors[kind] = json.loads(json.dumps(page.cursor))  # as it is kept
         return page
 
-    def _want(self, wanted: Mapping[str, int]) -> None:
+    def want(self, wanted: Mapping[str, int]) -> None:
+        """Symbols whose fills are read next."""
         if wanted:
             fills = self.cursors.get("fills", {})
             self.cursors["fills"] = {**fills, "wanted": {**fills.get("wanted", {}), **wanted}}

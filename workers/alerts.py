@@ -90,6 +90,10 @@ class Problem(NamedTuple):
     def what(self) -> str:
         return self.alert.what.format(**self.labels, value=_short(self.value))
 
+    @property
+    def do(self) -> str:
+        return self.alert.do.format(**self.labels, value=_short(self.value))
+
 
 ALERTS: Mapping[str, Alert] = {
     # -- is the money right?
@@ -256,9 +260,9 @@ ALERTS: Mapping[str, Alert] = {
         "{value} messages wait on {queue}", "more nodes of the role that works on it",
     ),
     "FleetOperatorJobsFail": Alert(
-        "fleet", "ticket", Counted("fleet_operator_jobs_total", 0, 15, ("job",),
+        "fleet", "ticket", Counted("fleet_operator_jobs_total", 0, 15, ("job_name",),
                                    (("outcome", "failed"),)), 0,
-        "the operator job {job} failed", "the log of the role rq says why; run it again",
+        "the operator job {job_name} failed", "the log of the role rq says why; run it again",
     ),
 }  # fmt: skip
 
@@ -272,7 +276,16 @@ def promql(condition: Condition) -> str:
     by = f" by ({', '.join(condition.by)})" if condition.by else ""
     limit = f"{condition.limit:.15g}"
     if isinstance(condition, Counted):
-        return f"sum{by} (increase({series}[{condition.minutes}m])) > {limit}"
+        window = f"{condition.minutes}m"
+        # `increase` stretches what it saw to the whole window, hence `round`. It does not see the
+        # first count of a series, because there is no sample before it: what is new counts whole,
+        # if the fleet was looked at when it was not there.
+        return (
+            f"round(sum{by} (increase({series}[{window}]))) > {limit}\n"
+            f"or\n"
+            f"sum{by} ({series} unless {series} offset {window}) > {limit}\n"
+            f"and on () fleet_collect_success offset {window}"
+        )
     if isinstance(condition, Above):
         return f"max{by} ({series}) > {limit}"
     return f"min{by} ({series}) < {limit}"

@@ -17,6 +17,7 @@ from shared.masking import Mask
 from shared.settings import Settings
 from workers.batch_report import tell
 from workers.config import refuse_overrides
+from workers.drain import Gate
 from workers.flower import set_password
 from workers.reader_step import Reader
 from workers.reporting import Report, masked
@@ -26,6 +27,7 @@ from workers.wiring import make_app
 _role = current()
 refuse_overrides(os.environ)
 _settings: Settings = load_settings(_role)
+_gate = Gate()
 
 
 def _start_logs(**_: object) -> None:
@@ -41,21 +43,22 @@ def _start_logs(**_: object) -> None:
 def _make_reader(node: str, report: Callable[[Report], None]) -> Reader:
     report = masked(Mask.of(_settings), report)
     # Imported where they are needed: each role has drivers of its own.
+    resting = _gate.is_closed
     if _role == "laravel":
         from workers.laravel_build import build_worker  # noqa: PLC0415
 
-        return build_worker(_settings, node, report)
+        return build_worker(_settings, node, report, resting=resting)
     if _role == "userstreams":
         from workers.userstreams_build import build_userstreams  # noqa: PLC0415
 
-        return build_userstreams(_settings, report)
+        return build_userstreams(_settings, report, resting=resting)
     from workers.build import build_reader  # noqa: PLC0415
 
-    return build_reader(_settings, node, partial(tell, report))
+    return build_reader(_settings, node, partial(tell, report), resting=resting)
 
 
 if _role == "flower":
     set_password(os.environ)
 signals.setup_logging.connect(_start_logs, weak=False)
 _start_logs()
-app = make_app(_settings, _role, _make_reader)
+app = make_app(_settings, _role, _make_reader, _gate)

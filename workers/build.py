@@ -42,12 +42,14 @@ from workers.batch_report import BatchReport
 from workers.collector import calm_collector
 from workers.consumer import StreamReader, node_name
 from workers.dispatch_relay import DispatchRelay
+from workers.drain import Gate, never
 from workers.equity_copy import CopyStatus
 from workers.lane import Bounds, Tools
 from workers.laravel_status import collect_laravel
 from workers.links import Links
 from workers.memory import budget_bytes, streams_bytes
 from workers.partitions import settle_partitions
+from workers.quality import run as quality
 from workers.registry import EVENTS, STREAMS, UPCASTERS, EventType
 from workers.relay import Relay, RelayTools
 from workers.roles import load_settings
@@ -74,8 +76,11 @@ def build_reader(
     table: Mapping[str, EventType] = EVENTS,
     bounds: Bounds = BOUNDS,
     lanes: int = LANES,
+    resting: Callable[[], bool] = never,
 ) -> StreamReader:
-    """The stream reader of one node. node: a stable name; each start adds its own mark."""
+    """The stream reader of one node. node: a stable name; each start adds its own mark. resting:
+    own nothing for now (workers/drain.py).
+    """
     calm_collector()
     connect_mysql = partial(connect, settings.mysql)
     connection = connect_mysql()
@@ -96,12 +101,13 @@ def build_reader(
         report=report,
         log=telemetry.log("fleet.streams").info,
         bounds=bounds,
+        resting=resting,
     )
     return StreamReader(tools, all_partitions(partitions), lanes=lanes)
 
 
-def build_relay() -> tuple[Relay, DispatchRelay, int]:
-    """Both loops of the relay's process, from the environment, and its first metrics port."""
+def build_relay(gate: Gate) -> tuple[Relay, DispatchRelay, Settings]:
+    """Both loops of the relay's process, from the environment."""
     settings = load_settings("relay")
     telemetry.start(
         Mask.of(settings),
@@ -109,10 +115,13 @@ def build_relay() -> tuple[Relay, DispatchRelay, int]:
         dsn=settings.sentry_dsn.get_secret_value() if settings.sentry_dsn else "",
         environment=settings.app_env,
     )
-    return relay_of(settings), dispatch_relay_of(settings), settings.metrics_port
+    resting = gate.is_closed
+    return relay_of(settings, resting), dispatch_relay_of(settings, resting), settings
 
 
-def dispatch_relay_of(settings: Settings) -> DispatchRelay:
+def dispatch_relay_of(
+    settings: Settings, resting: Callable[[], bool] = never
+) -> DispatchRelay:
     """The loop that pushes jobs to Laravel's queues."""
     links = Links(
         partial(connect, settings.mysql),
@@ -124,10 +133,10 @@ def dispatch_relay_of(settings: Settings) -> DispatchRelay:
         connection=settings.laravel_connection,
         horizon="" if settings.horizon == "off" else settings.horizon_prefix,
     )
-    return DispatchRelay(links, make_pusher, telemetry.log("fleet.dispatches").info)
+    return DispatchRelay(links, make_pusher, telemetry.log("fleet.dispatches").info, resting)
 
 
-def relay_of(settings: Settings) -> Relay:
+def relay_of(settings: Settings, resting: Callable[[], bool] = never) -> Relay:
     """A relay from settings."""
     connect_mysql = partial(connect, settings.mysql)
     connect_redis = partial(control_client, settings.streams_redis, name="fleet-relay")
@@ -145,6 +154,7 @@ def relay_of(settings: Settings) -> Relay:
             partitions=partitions,
             budget_bytes=partial(budget_bytes, settings),
             log=telemetry.log("fleet.relay").info,
+            resting=resting,
         )
     )
 
@@ -234,6 +244,12 @@ def check_identities(settings: Settings) -> int:
     """Scheduled: see workers/identities.py."""
     with closing(connect(settings.mysql)) as connection:
         return identities.check_identities(connection)
+
+
+def check_quality(settings: Settings) -> int:
+    """Scheduled: see workers/quality."""
+    with closing(connect(settings.mysql)) as connection:
+        return quality.look_and_store(settings, connection, datetime.now(UTC))
 
 
 def reconcile_waiting(settings: Settings) -> int:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 
 import click
@@ -18,18 +17,24 @@ from shared.mysql.connection import connect
 from shared.mysql.offsets import SQL as OFFSETS_SQL
 from shared.mysql.parked import Filter
 from shared.settings import Settings
-from workers import facts_cli, prices_cli, rebuild_cli, reconcile_cli, sync_cli
+from workers import (
+    capacity_cli,
+    drain_cli,
+    facts_cli,
+    prices_cli,
+    rebuild_cli,
+    reconcile_cli,
+    recover_cli,
+    status_cli,
+    sync_cli,
+)
 from workers.cdc import cli as cdc_cli
-from workers.cdc.status import summary
-from workers.equity_copy import CopyStatus
 from workers.jobs.replay_parked import skip
 from workers.laravel_cli import laravel_group
-from workers.laravel_status import LaravelStatus
 from workers.operator_cli import run_job
+from workers.quality import cli as quality_cli
 from workers.roles import load_settings
 from workers.statement import cli as statement_cli
-from workers.status import PartitionStatus, Status
-from workers.sync.status import Group as SyncGroup
 
 console = Console()
 LIST_ROWS = 50
@@ -56,19 +61,6 @@ def migrate(sql: bool) -> None:  # noqa: FBT001 - click passes flags so
     from workers.migrate import run_migrate  # noqa: PLC0415 - alembic is slow to import
 
     sys.exit(run_migrate(load_settings("migrate"), sql=sql))
-
-
-@fleet.command()
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
-def status(as_json: bool) -> None:  # noqa: FBT001 - click passes flags so
-    """Per partition: owner, epoch, offset, lag, parked; outbox; memory."""
-    settings = load_settings("cli")
-    found, capture = _status(settings), cdc_cli.look_at_capture(settings)
-    if as_json:
-        click.echo(json.dumps({**found.as_dict(), "capture": capture.as_dict()}))
-    else:
-        _print_status(found)
-        console.print(f"change capture (`fleet cdc status`): {escape(summary(capture))}")
 
 
 @fleet.group("parked")
@@ -173,16 +165,10 @@ def parked_resume() -> None:
     click.echo(f"{resumed} partitions resumed")
 
 
-@fleet.command()
-def recover() -> None:
-    """After a restore of MySQL or a loss of Redis: read and send everything once more."""
-    settings = load_settings("cli")
-    run_job(settings, "recover", {})
-
-
 fleet.add_command(laravel_group)
 for module in (
-    cdc_cli, facts_cli, prices_cli, rebuild_cli, reconcile_cli, statement_cli, sync_cli,
+    capacity_cli, cdc_cli, drain_cli, facts_cli, prices_cli, quality_cli, rebuild_cli,
+    reconcile_cli, recover_cli, statement_cli, status_cli, sync_cli,
 ):  # fmt: skip
     for group in module.COMMANDS:
         fleet.add_command(group)
@@ -207,74 +193,6 @@ def _count(settings: Settings, wanted: Filter) -> int:
             total += len(page)
             after = page[-1].place
     return total
-
-
-def _status(settings: Settings) -> Status:
-    from workers.build import collect_status  # noqa: PLC0415 - the composition root is heavy
-
-    return collect_status(settings)
-
-
-def _print_status(found: Status) -> None:
-    table = Table("stream", "owner", "epoch", "offset", "lag", "lag s", "parked", "state")
-    for row in found.partitions:
-        table.add_row(
-            f"{row.stream}:{row.partition}", row.owner or "nobody", str(row.epoch), row.offset,
-            str(row.lag_events), f"{row.lag_seconds:.1f}", str(row.parked), _state(row),
-        )
-    console.print(table)
-    budget = found.redis_budget_bytes
-    console.print(
-        f"outbox: {found.outbox_waiting} waiting, {found.outbox_unconfirmed} unconfirmed, oldest "
-        f"{found.oldest_outbox_seconds:.1f} s · streams: {found.redis_used_bytes:,} of "
-        f"{f'{budget:,}' if budget else 'unlimited'} bytes · restating: "
-        f"{found.restating_positions} positions · parked: {found.parked_by_reason or 'none'}"
-    )
-    breaks = ", ".join(f"{count} {kind}" for kind, count in found.breaks_by_kind.items())
-    look = f"{breaks}: `fleet breaks list`" if breaks else "none"
-    console.print(_synced(found.syncs))
-    console.print(f"open breaks: {look} · equity in TimescaleDB: {_copied(found.equity_copy)}")
-    _print_laravel(found.laravel)
-
-
-def _print_laravel(found: LaravelStatus) -> None:
-    table = Table("queue", "ready", "delayed", "reserved")
-    for queue in found.queues:
-        table.add_row(queue.queue, str(queue.ready), str(queue.delayed), str(queue.reserved))
-    console.print(table)
-    aside = found.quarantined + sum(queue.quarantined for queue in found.queues)
-    look = ": `fleet laravel quarantine list`" if aside else ""
-    console.print(
-        f"quarantine: {aside} payloads{look} · dispatches: {found.dispatches_waiting} waiting, "
-        f"oldest {found.oldest_dispatch_seconds:.1f} s"
-    )
-
-
-def _synced(groups: Sequence[SyncGroup]) -> str:
-    if not groups:
-        return "exchange accounts: none"
-    active = [one for one in groups if one.state == "active"]
-    suspended = sum(one.accounts for one in groups if one.state == "suspended")
-    oldest = max((one.stale_seconds for one in active), default=0)
-    return (
-        f"exchange accounts (`fleet sync`): {sum(one.accounts for one in active)} active, "
-        f"{suspended} suspended, "
-        f"{sum(one.failing for one in active)} failing, oldest read {oldest:.0f} s ago"
-    )
-
-
-def _copied(found: CopyStatus) -> str:
-    if found.state == "off":
-        return "off, FLEET_TIMESCALE_URL is not set"
-    if found.state == "away":
-        return escape(f"away, nothing is lost: {found.error}")
-    return f"{found.waiting} rows wait"
-
-
-def _state(row: PartitionStatus) -> str:
-    if row.halted_reason:
-        return escape(f"HALTED: {row.halted_reason}")
-    return "running" if row.owner else "no owner: is a streams role running? (`make up`)"
 
 
 def _shown(value: bytes) -> str:

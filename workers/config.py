@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 from kombu import Exchange, Queue
 from redis.credentials import CredentialProvider
 
-from shared.endpoints import RedisSettings
+from shared.endpoints import RedisSettings, Sentinels
 from shared.errors import SettingsError
+from shared.redis_clients import sentinel_options, tls_options
 from shared.settings import Settings
 from workers.roles import ROLES
 from workers.scheduled.table import SCHEDULED
@@ -30,14 +31,14 @@ QUEUES = ("fleet.control", "fleet.jobs", "fleet.sync")
 
 
 class BrokerCredentials(CredentialProvider):
-    """The broker's user and password where a library would show them in its settings."""
+    """A user and password where a library would show them in its settings."""
 
-    def __init__(self, redis: RedisSettings) -> None:
-        self._redis = redis
+    def __init__(self, login: RedisSettings | Sentinels) -> None:
+        self._login = login
 
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
-        password = self._redis.password.get_secret_value() if self._redis.password else ""
-        return (self._redis.username, password) if self._redis.username else (password,)
+        password = self._login.password.get_secret_value() if self._login.password else ""
+        return (self._login.username, password) if self._login.username else (password,)
 
     def __repr__(self) -> str:
         return "BrokerCredentials(***)"
@@ -88,8 +89,27 @@ def _broker(settings: Settings, role: str) -> dict[str, Any]:
         },
     }
     if settings.broker.tls:
-        table["broker_use_ssl"] = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+        table["broker_use_ssl"] = _tls(settings.broker)
+    if settings.broker.sentinels:
+        table["broker_transport_options"] |= {
+            "master_name": settings.broker.sentinels.service,
+            "sentinel_kwargs": _sentinel_kwargs(settings.broker),
+        }
     return table
+
+
+def _tls(broker: RedisSettings) -> dict[str, Any]:
+    """Celery takes the constant, no word."""
+    return {**tls_options(broker), "ssl_cert_reqs": ssl.CERT_REQUIRED}
+
+
+def _sentinel_kwargs(broker: RedisSettings) -> dict[str, Any]:
+    """Of the connections to the sentinels; their password in an object that shows none."""
+    options = sentinel_options(broker)
+    del options["username"], options["password"]
+    if broker.sentinels and broker.sentinels.password:
+        options["credential_provider"] = BrokerCredentials(broker.sentinels)
+    return options
 
 
 def _messages() -> dict[str, Any]:
@@ -154,28 +174,41 @@ def _beat(settings: Settings) -> dict[str, Any]:
             }
             for name, row in SCHEDULED.items()
         },
-        "redbeat_redis_url": _without_user(settings.broker),
-        "redbeat_redis_options": {
-            "credential_provider": BrokerCredentials(settings.broker),
-            "retry_period": 60,
-            "socket_timeout": 10,
-            "socket_connect_timeout": 5,
-            "health_check_interval": 10,
-        }
-        if settings.broker.password
-        else {"retry_period": 60, "socket_timeout": 10, "socket_connect_timeout": 5},
+        **_redbeat(settings.broker),
         "redbeat_key_prefix": f"{settings.broker_prefix}redbeat:",
         # The default lets a standby wait 25 minutes after a crash.
         "redbeat_lock_timeout": 30,
     }
 
 
+def _redbeat(broker: RedisSettings) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "retry_period": 60, "socket_timeout": 10, "socket_connect_timeout": 5,
+        "health_check_interval": 10,
+    }  # fmt: skip
+    if broker.password:
+        options["credential_provider"] = BrokerCredentials(broker)
+    if broker.sentinels:
+        options |= {
+            "sentinels": list(broker.sentinels.addresses),
+            "service_name": broker.sentinels.service,
+            "sentinel_kwargs": _sentinel_kwargs(broker),
+            "db": broker.database,
+        }
+    table = {"redbeat_redis_url": _redbeat_url(broker), "redbeat_redis_options": options}
+    return table | ({"redbeat_redis_use_ssl": _tls(broker)} if broker.tls else {})
+
+
 def _whole_seconds(period: timedelta) -> int:
     return int(period.total_seconds())
 
 
-def _without_user(redis: RedisSettings) -> str:
-    """RedBeat goes through redis-py, which spells a socket differently from kombu."""
+def _redbeat_url(redis: RedisSettings) -> str:
+    """Without user and password. RedBeat goes through redis-py, which spells a socket differently
+    from kombu.
+    """
+    if redis.sentinels:
+        return "redis-sentinel://"
     if redis.socket:
         return f"unix://{redis.socket}?db={redis.database}"
     url = urlsplit(redis.url().get_secret_value())

@@ -50,7 +50,7 @@ class StreamReader:
 
     def _run(self, leases: Leases) -> None:
         tools = self._tools
-        keeper = Keeper(leases, tools.node, self._partitions, tools.log)
+        keeper = Keeper(leases, tools.node, self._partitions, tools.log, tools.resting)
         self._keeper = keeper
         self._lanes = [
             Lane(tools, keeper, index, self._lanes_wanted) for index in range(self._lanes_wanted)
@@ -96,6 +96,11 @@ class StreamReader:
             "last_id": max((one.last_id for one in owned), default=None),
             "last_error": next((lane.last_error for lane in self._lanes if lane.last_error), None),
         }
+
+    def held(self) -> int:
+        """Partitions that it owns, or is about to."""
+        wanted = len(self._keeper.wanted) if self._keeper is not None else 0
+        return max(wanted, sum(len(lane.owned) for lane in self._lanes))
 
     def ready(self) -> bool:
         """Owns everything it should own."""

@@ -196,6 +196,28 @@ def databases(settings: Settings, *, cluster: bool) -> list[Finding]:
     ]
 
 
+def cluster(settings: Settings, *, laravels: bool, streams: bool) -> list[Finding]:
+    """What the servers are, against what the settings say. laravels, streams: whether it is one."""
+    found = []
+    if laravels and not settings.redis.is_cluster:
+        text = "Laravel's Redis is a cluster, the settings say it is not"
+        found.append(Finding("cluster", "fail", text, "FLEET_REDIS_CLUSTER=1"))
+    if laravels:
+        text = "Laravel's Redis is a cluster: the fleet works on none of its queues"
+        cure = "a Redis that is none for Laravel's queue connection; streams may stay"
+        found.append(Finding("cluster", "warn", text, cure))
+    where = settings.streams_redis
+    if streams and not where.is_cluster and where != settings.redis:
+        text = "the streams' Redis is a cluster, the settings say it is not"
+        cure = f"FLEET_STREAMS_REDIS_URL=redis+cluster://{where.server}"
+        found.append(Finding("cluster", "fail", text, cure))
+    if where.is_cluster and re.search(r"\{[^}]+\}", settings.prefix):
+        text = f"REDIS_PREFIX {settings.prefix!r} holds braces: all streams lie in one slot"
+        cure = "REDIS_PREFIX without braces, in Laravel's .env, before the first event"
+        found.append(Finding("cluster", "warn", text, cure))
+    return found
+
+
 def clocks(difference: timedelta) -> list[Finding]:
     seconds = abs(difference.total_seconds())
     if seconds < CLOCK_SECONDS:

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from shared.errors import Unavailable
 from shared.laravel.dispatch import Pusher
 from workers.dispatches import push_waiting
+from workers.drain import never
 from workers.links import Links, mysql_errors
 
 IDLE_SECONDS = 0.05
@@ -27,21 +28,29 @@ class DispatchRelay:
     """Any number may run; rows are claimed with SKIP LOCKED."""
 
     def __init__(
-        self, links: Links, make_pusher: Callable[[Redis], Pusher], log: Callable[..., None]
+        self,
+        links: Links,
+        make_pusher: Callable[[Redis], Pusher],
+        log: Callable[..., None],
+        resting: Callable[[], bool] = never,
     ) -> None:
+        """resting: push nothing for now."""
         self._links = links
         self._make_pusher = make_pusher
         self._log = log
+        self._resting = resting
         self._pusher: tuple[Redis, Pusher] | None = None
         self._stopping = threading.Event()
         self._away = False
+        self.rests = False
         self.turned_at = time.monotonic()
 
     def run(self) -> None:
         while not self._stopping.is_set():
             self.turned_at = time.monotonic()
+            self.rests = self._resting()
             try:
-                moved = self.turn()
+                moved = 0 if self.rests else self.turn()
             except (Unavailable, RedisError) as error:
                 self._links.close_mysql()
                 self._links.close_redis()

@@ -44,7 +44,7 @@ def dispatch(
     """
     name = _CLASS_OF[type(job)]
     if name not in settings.laravel.jobs:
-        telemetry.count("fleet_dispatches_total", job=name, outcome="off")
+        telemetry.count("fleet_dispatches_total", job_name=name, outcome="off")
         return None
     properties = job.model_dump(mode="json", by_alias=True)
     return dispatch_class(connection, name, properties, settings.events_queue, options)
@@ -60,7 +60,7 @@ def dispatch_class(
     made = object_job(class_name, properties, queue, options, pushed_at=time.time())
     row = (made.uuid, made.queue, made.class_name, made.payload, made.delay_seconds)
     connection.cursor().execute(SQL["add"], row)
-    telemetry.count("fleet_dispatches_total", job=class_name, outcome="recorded")
+    telemetry.count("fleet_dispatches_total", job_name=class_name, outcome="recorded")
     return made.uuid
 
 

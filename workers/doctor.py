@@ -19,6 +19,7 @@ from shared.endpoints import RedisSettings
 from shared.errors import SettingsError, Unavailable
 from shared.mysql import schema
 from shared.mysql.connection import classify, connect
+from shared.redis_cluster import masters
 from shared.settings import Settings
 from shared.streams.connection import control_client, require_hiredis
 from shared.timescale import connection as timescale
@@ -157,12 +158,14 @@ def _redis_servers(servers: Servers) -> list[Finding]:
         if client is not None:
             users.setdefault(where.server, ([], client))[0].append(name)
     found: list[Finding] = []
-    for names, client in users.values():
-        info: Any = client.info()
+    for names, server in (
+        (names, one) for names, client in users.values() for one in masters(client)
+    ):
+        info: Any = server.info()
         name = ", ".join(names)
         found += diagnosis.redis_version(name, info)
         found += diagnosis.redis_role(name, info)
-        found += diagnosis.redis_durability(name, info, _append_fsync(client))
+        found += diagnosis.redis_durability(name, info, _append_fsync(server))
         if "streams" in names:
             found += diagnosis.redis_memory(name, info, settings.redis_budget)
             found += diagnosis.capture_version(name, info)
@@ -170,11 +173,18 @@ def _redis_servers(servers: Servers) -> list[Finding]:
 
 
 def _databases(servers: Servers) -> list[Finding]:
-    cluster = False
-    if servers.laravel is not None:
-        info: Any = servers.laravel.info("cluster")
-        cluster = bool(info.get("cluster_enabled"))
-    return diagnosis.databases(servers.settings, cluster=cluster)
+    settings = servers.settings
+    laravels, streams = _is_cluster(servers.laravel), _is_cluster(servers.streams)
+    return diagnosis.databases(settings, cluster=laravels) + diagnosis.cluster(
+        settings, laravels=laravels, streams=streams
+    )
+
+
+def _is_cluster(client: redis_py.Redis | None) -> bool:
+    if client is None:
+        return False
+    info: Any = masters(client)[0].info("cluster")
+    return bool(info.get("cluster_enabled"))
 
 
 def _laravel(servers: Servers) -> list[Finding]:
@@ -277,8 +287,8 @@ def _open(settings: Settings) -> tuple[Servers, list[Finding]]:
 
 
 def _redis(name: str, where: RedisSettings, failures: list[Finding]) -> redis_py.Redis | None:
-    client = control_client(where, "fleet-doctor")
     try:
+        client = control_client(where, "fleet-doctor")  # a cluster is asked at once
         client.ping()
     except redis_py.RedisError as error:
         text = f"{where.server}, database {where.database}: {type(error).__name__}: {error}"

@@ -16,6 +16,7 @@ from shared.settings import Settings
 from workers.cdc.grants import AUDIT, AUDIT_MIGRATE, CDC_OWN, SOURCE, SOURCES, captured_tables
 from workers.redis_grants import (
     BROKER_REDIS,
+    CLUSTER,
     CONNECT,
     LARAVEL_REDIS,
     STREAMS_REDIS,
@@ -101,7 +102,7 @@ _CDC = (
 )  # fmt: skip
 _ALL_TABLES = (
     *_LEDGER, *_DERIVED, *_REBUILD, *_SYNC, *_LARAVEL, *_CDC,
-    "fleet_offsets", "fleet_outbox", "fleet_settings", VERSION_TABLE,
+    "fleet_offsets", "fleet_outbox", "fleet_quality", "fleet_settings", VERSION_TABLE,
 )  # fmt: skip
 _VIEWS = (
     "fleet_account_sources", "fleet_pnl_by_user", "fleet_pnl_by_strategy", "fleet_pnl_by_signal",
@@ -141,6 +142,8 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "fleet_requests": "SELECT, DELETE",
         "fleet_change_context": "SELECT, DELETE",
         "fleet_dispatches": "SELECT, INSERT, DELETE",
+        "fleet_quality": _FULL,
+        "fleet_cdc_shapes": _READ,  # tables whose rows are left out
     },
     "sync": {
         **_EVERYBODY,
@@ -197,6 +200,10 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "fleet_parked": _READ,
         "fleet_positions": _READ,
         "fleet_sync_accounts": _READ,
+        "fleet_stream_gaps": _READ,
+        "fleet_cdc_heartbeat": _READ,
+        "fleet_cdc_shapes": _READ,
+        "fleet_quality": _READ,
         **dict.fromkeys(_LARAVEL, _READ),
     },
     "cli": {
@@ -225,13 +232,17 @@ LARAVEL_TABLES: Mapping[str, Mapping[str, str]] = {
     "sync": {SOURCES_TABLE: _SOURCES},
     "userstreams": {SOURCES_TABLE: _SOURCES},
     "rq": {SOURCES_TABLE: _SOURCES},
-    "cli": {SOURCES_TABLE: "SELECT (id, user_id, venue, product, settings, active)"},
+    "cli": {
+        SOURCES_TABLE: "SELECT (id, user_id, venue, product, settings, active)",
+        "failed_jobs": "SELECT (id, queue, failed_at)",
+    },
     "laravel": {
         "failed_jobs": _FULL,
         "job_batches": _READ,
         "cache": _FULL,  # signals and exception counters, where the cache is the database
         "cache_locks": _FULL,
     },
+    "metrics": {"failed_jobs": "SELECT (id, queue, failed_at)"},
     "migrate": {SOURCES_TABLE: _SOURCES},
 }
 # MySQL has no grants for tables by pattern: in Laravel's own schema these reach its tables, too.
@@ -249,6 +260,10 @@ def grants(
             _table_grant(own, t, p, settings.mysql.user) for t, p in _APPLICATION.items()
         )
         lines.append(RoleGrants("application", settings.mysql.user, tables, (), ()))
+    if settings.timescale_url:
+        user = user_of("dashboards")
+        seen = timescale_lines("dashboards", user, PASSWORD)
+        lines.append(RoleGrants("dashboards", user, (), (), (), seen))
     return lines
 
 
@@ -343,6 +358,7 @@ def _acl_line(settings: Settings, user: str, rules: list[tuple[RedisRights, Redi
         keys |= dict.fromkeys(_filled(pattern, names) for pattern in rule.keys)
         channels |= dict.fromkeys("&" + _filled(pattern, names) for pattern in rule.channels)
         commands |= dict.fromkeys(rule.commands.split())
+        commands |= dict.fromkeys(CLUSTER.split() if where.is_cluster else ())
     words = ["ACL", "SETUSER", user, "reset", "on", f">{PASSWORD}", *keys, *channels, *commands]
     return shlex.join(words)
 

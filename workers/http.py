@@ -1,7 +1,9 @@
 """/metrics, /live and /ready of one process: small, threaded, on loopback unless told otherwise.
+Who has pages of its own (the exporter) hands in a function that answers them.
 
 Every process takes the next free port from FLEET_METRICS_PORT on; `FLEET_RUN_DIR`, set by
-`workers.up`, is where it writes which one it got.
+`workers.up`, is where it writes which one it got. Where that is set the first port is the
+exporter's, so that Prometheus finds it; it tells of the others.
 """
 
 from __future__ import annotations
@@ -10,12 +12,12 @@ import errno
 import json
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
@@ -23,6 +25,7 @@ from shared import telemetry
 from shared.errors import SettingsError
 
 PORTS_TRIED = 200
+EXPORTER = "metrics"
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,30 @@ class Probes:
     role: str
     live: Callable[[], bool]
     ready: Callable[[], bool]
+
+
+class Asked(NamedTuple):
+    """A GET of anything else. path: without what follows `?`. host: the client's Host header.
+    peer: its address.
+    """
+
+    path: str
+    host: str
+    peer: str
+
+
+class Answer(NamedTuple):
+    """policy: its Content-Security-Policy."""
+
+    body: bytes
+    kind: str
+    status: HTTPStatus = HTTPStatus.OK
+    policy: str = "default-src 'none'"
+
+
+Pages = Callable[[Asked], Answer | None]
+_NOTHING = Answer(b"/metrics /live /ready\n", "text/plain", HTTPStatus.NOT_FOUND)
+_PLAIN: Mapping[str, str] = {}
 
 
 class HealthServer:
@@ -66,16 +93,21 @@ def serve(
     host: str | None = None,
     registry: Callable[[], CollectorRegistry] = lambda: telemetry.meter().registry,
     run_dir: str | None = None,
+    pages: Pages = lambda _: None,
 ) -> HealthServer:
     """Starts the server on the first free port from `first_port` (0: any).
 
-    host, run_dir: FLEET_METRICS_HOST (127.0.0.1) and FLEET_RUN_DIR unless given.
+    host, run_dir: FLEET_METRICS_HOST (127.0.0.1) and FLEET_RUN_DIR unless given. pages: called
+    from the server's threads; None: there is no such page.
     SettingsError: no port is free, or the host is not ours.
     """
     host = host or os.environ.get("FLEET_METRICS_HOST") or "127.0.0.1"
-    server = _bind(host, first_port, _handler(probes, registry))
+    run_dir = run_dir or os.environ.get("FLEET_RUN_DIR")
+    if run_dir and first_port and probes.role != EXPORTER:
+        first_port += 1
+    server = _bind(host, first_port, _handler(probes, registry, pages))
     found = HealthServer(server)
-    _write_port(run_dir or os.environ.get("FLEET_RUN_DIR"), probes.role, found.port)
+    _write_port(run_dir, probes.role, found.port)
     return found
 
 
@@ -100,7 +132,7 @@ def _write_port(run_dir: str | None, role: str, port: int) -> None:
 
 
 def _handler(
-    probes: Probes, registry: Callable[[], CollectorRegistry]
+    probes: Probes, registry: Callable[[], CollectorRegistry], pages: Pages
 ) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         server_version = "fleet"
@@ -114,7 +146,8 @@ def _handler(
             elif path in {"/live", "/ready"}:
                 self._probe(path, probes.live if path == "/live" else probes.ready)
             else:
-                self._answer(HTTPStatus.NOT_FOUND, b"/metrics /live /ready\n", "text/plain")
+                asked = Asked(path, self.headers.get("Host", ""), str(self.client_address[0]))
+                self._page(pages(asked) or _NOTHING)
 
         do_HEAD = do_GET  # noqa: N815
 
@@ -124,8 +157,20 @@ def _handler(
             body = {"role": probes.role, "pid": os.getpid(), path[1:]: ok}
             self._answer(status, json.dumps(body).encode(), "application/json")
 
-        def _answer(self, status: HTTPStatus, body: bytes, kind: str) -> None:
+        def _page(self, page: Answer) -> None:
+            self._answer(page.status, page.body, page.kind, {
+                "Content-Security-Policy": page.policy,
+                "Cache-Control": "no-store",
+                "Referrer-Policy": "no-referrer",
+            })  # fmt: skip
+
+        def _answer(
+            self, status: HTTPStatus, body: bytes, kind: str, more: Mapping[str, str] = _PLAIN
+        ) -> None:
             self.send_response(status)
+            self.send_header("X-Content-Type-Options", "nosniff")
+            for name, value in more.items():
+                self.send_header(name, value)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

@@ -213,6 +213,8 @@ class Lane:
             self._tools.log("partition_halted", stream=stream, partition=number, reason=reason)
         else:
             self._park_alone(piece, entry, "handler_failed", str(failed))
+        name = value_of(entry.fields, b"type").decode(errors="replace")
+        telemetry.count("fleet_handler_failures_total", stream=stream, type=name)
 
     def _unsettled(self, work: Sequence[Slice]) -> list[Slice]:
         """After a lost connection: ask the offset rows what was committed. Never guess."""

@@ -41,6 +41,7 @@ from shared.settings import Settings
 from shared.streams.connection import control_client, data_client
 from workers import laravel_quarantine, laravel_report
 from workers.collector import calm_collector
+from workers.drain import never
 from workers.laravel_endings import HAND_BACK, Endings
 from workers.laravel_horizon import Presence
 from workers.laravel_jobs.table import JOBS, JobClass
@@ -76,11 +77,19 @@ def build_worker(
     end_process: Callable[[], None] = start_again,
     table: Mapping[str, JobClass] = JOBS,
     bounds: WorkerBounds = BOUNDS,
+    resting: Callable[[], bool] = never,
 ) -> LaravelNode:
     """The reader of a node of the role `laravel`.
 
-    restart: ends the process gracefully, to start again. end_process: at once, likewise.
+    restart: ends the process gracefully, to start again. end_process: at once, likewise. resting:
+    reserve nothing for now (workers/drain.py).
     """
+    if settings.redis.is_cluster:
+        raise SettingsError(
+            "Laravel's Redis is a cluster: its queues are not worked on by Python, and nothing is "
+            "dispatched to them; leave the role laravel out, or move Laravel's queue connection "
+            "to a Redis that is none"
+        )
     calm_collector()
     parts = _Parts(settings, table)
     parts.failed_jobs(parts.links())  # a driver that we cannot write is said before the first job
@@ -105,6 +114,7 @@ def build_worker(
         log=log,
         restart=restart,
         bounds=bounds,
+        resting=resting,
     )
     watch = Watch(
         watched,

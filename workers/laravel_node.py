@@ -44,6 +44,9 @@ class LaravelNode:
     def info(self) -> dict[str, object]:
         return self._worker.info()
 
+    def held(self) -> int:
+        return 0 if self._worker.rests else 1
+
     def ready(self) -> bool:
         return self._worker.ready()
 

@@ -29,7 +29,9 @@ class JobReport(NamedTuple):
 
 def tell(report: Callable[[Report], None], job: JobReport) -> None:
     """Everybody who wants to know of a run: metrics, the log, Flower."""
-    telemetry.count("fleet_laravel_jobs_total", queue=job.queue, job=job.name, outcome=job.outcome)
+    telemetry.count(
+        "fleet_laravel_jobs_total", queue=job.queue, job_name=job.name, outcome=job.outcome
+    )
     telemetry.observe("fleet_laravel_job_seconds", job.seconds, queue=job.queue)
     line = _log.error if job.error is not None else _log.info
     more = {"error": job.error, "trace": job.traceback} if job.error is not None else {}

@@ -29,6 +29,7 @@ from shared.laravel.reservations import Completed, Job, Reservations, Taken, que
 from shared.laravel.signals import Standing
 from shared.laravel.verdict import Defaults, may_run
 from shared.settings import Settings
+from workers.drain import never
 from workers.laravel_endings import Endings, Failure, failure_of, too_many_attempts
 from workers.laravel_hand import Hand, HandBounds
 from workers.laravel_jobs.context import Context
@@ -58,7 +59,7 @@ class WorkerTools:
 
     look: the application's signals. read: a payload's command. quarantine: takes what was set aside
     in Redis to MySQL. is_cancelled: of a batch's id. restart: begins a graceful end of the process,
-    which starts again in its place.
+    which starts again in its place. resting: reserve nothing for now.
     """
 
     settings: Settings
@@ -78,6 +79,7 @@ class WorkerTools:
     restart: Callable[[], None]
     now: Callable[[], float] = time.time
     bounds: WorkerBounds = WorkerBounds()
+    resting: Callable[[], bool] = never
 
 
 class LaravelWorker:
@@ -100,6 +102,7 @@ class LaravelWorker:
         self._next_look = self._next_drain = 0.0
         self._pauses = 0
         self._turned = False
+        self.rests = False
         self.jobs = 0
         self.last_error: str | None = None
         self.turned_at = time.monotonic()
@@ -135,19 +138,23 @@ class LaravelWorker:
         if not self._hand:
             self._fill(standing)
         first = self._queues[0]
-        closed = standing.down or first in standing.paused
+        closed = self._tools.resting() or standing.down or first in standing.paused
         self._unsure = False
         taken = self._hand.take(self._reserve(), None if closed else first)
         if taken is not None:
             self._take(taken)
 
     def _fill(self, standing: Standing) -> None:
-        """What may be reserved from: nothing in maintenance mode, and no paused queue."""
-        paused = self._queues if standing.down else standing.paused
+        """What may be reserved from: nothing in maintenance mode or while drained, and no paused
+        queue.
+        """
+        resting = self._tools.resting()
+        paused = self._queues if resting or standing.down else standing.paused
         queues = [queue for queue in self._queues if queue not in paused]
         found = self._hand.fill(self._reserve(), queues)
         self._tell_ended()
         self._pauses = 0
+        self.rests = resting and not self._hand
         if found.aside or time.monotonic() >= self._next_drain:
             self._drain()
         if not queues:

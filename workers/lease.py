@@ -8,9 +8,8 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from redis import Redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
+from shared.redis_clients import client
 from shared.settings import Settings
 
 LEASE = timedelta(seconds=660)
@@ -34,19 +33,7 @@ end
 
 def broker_redis(settings: Settings, *, socket_timeout: float = 10.0) -> Redis:
     """A client of the broker's Redis. Retries are off: a retried SET NX would refuse itself."""
-    broker = settings.broker
-    password = broker.password.get_secret_value() if broker.password else None
-    retry = Retry(NoBackoff(), 0)
-    if broker.socket:
-        return Redis(
-            unix_socket_path=broker.socket, db=broker.database, username=broker.username,
-            password=password, socket_timeout=socket_timeout, retry=retry,
-        )  # fmt: skip
-    return Redis(
-        host=broker.host, port=broker.port, db=broker.database, username=broker.username,
-        password=password, ssl=broker.tls, socket_timeout=socket_timeout,
-        socket_connect_timeout=5, retry=retry,
-    )  # fmt: skip
+    return client(settings.broker, "fleet-broker", socket_timeout)
 
 
 def last_success_key(settings: Settings) -> str:
@@ -54,12 +41,17 @@ def last_success_key(settings: Settings) -> str:
     return f"{settings.broker_prefix}last_success"
 
 
+def running_key(settings: Settings, name: str) -> str:
+    """The lease of a scheduled task: there while somebody is at it."""
+    return f"{settings.broker_prefix}running:{name}"
+
+
 def run_once(
     settings: Settings, name: str, work: Callable[[], int], lease: timedelta = LEASE
 ) -> int | None:
     """`work()` under the lease of `name`; None if somebody else is at it."""
     redis = broker_redis(settings)
-    key, owner = f"{settings.broker_prefix}running:{name}", secrets.token_hex(8)
+    key, owner = running_key(settings, name), secrets.token_hex(8)
     try:
         if not redis.set(key, owner, nx=True, px=lease):
             return None

@@ -22,6 +22,7 @@ from redis.exceptions import (
 from shared.mysql.connection import classify
 from workers.batch import Decoding
 from workers.batch_report import BatchReport
+from workers.drain import never
 from workers.registry import EventType
 
 PASSING = (OutOfMemoryError, ReadOnlyError, MasterDownError, ClusterDownError, TryAgainError)
@@ -56,7 +57,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What a lane is given by the composition root."""
+    """What a lane is given by the composition root. resting: own nothing for now."""
 
     connect_mysql: Callable[[], Any]
     connect_redis: Callable[[], Redis]
@@ -68,6 +69,7 @@ class Tools:
     report: Callable[[BatchReport], None]
     log: Callable[..., None]
     bounds: Bounds
+    resting: Callable[[], bool] = never
 
 
 class Links:

@@ -18,8 +18,8 @@ def run_job(
     *,
     watch: bool = True,
     resume: str | None = None,
-) -> None:
-    """Queues the job and shows its progress until it ends; Ctrl-C cancels it.
+) -> Any:
+    """Queues the job and shows its progress until it ends; Ctrl-C cancels it. What it returned.
 
     watch: False only queues it. resume: an earlier job, to go on where it was.
     """
@@ -31,13 +31,14 @@ def run_job(
     job_id = operator.enqueue(settings, name, arguments, resume=resume)
     click.echo(f"operator job {job_id}")
     if not watch:
-        return
+        return None
     try:
         result = operator.watch(settings, job_id, click.echo)
     except KeyboardInterrupt:
         operator.cancel(settings, job_id)
         raise click.ClickException(f"job {job_id} is told to stop") from None
     click.echo(f"done: {json.dumps(result)}")
+    return result
 
 
 def _check_resumable(settings: Settings, name: str, job_id: str) -> None:

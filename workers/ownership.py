@@ -12,19 +12,27 @@ from redis.exceptions import RedisError
 
 from shared.streams.assignment import PartitionId, assign
 from shared.streams.lease import BEAT_SECONDS, Leases
+from workers.drain import never
 
 
 class Keeper(threading.Thread):
     """Renews leases and publishes `wanted`; a thread of its own, so no long batch can stop it."""
 
     def __init__(
-        self, leases: Leases, node: str, partitions: Sequence[PartitionId], log: Callable[..., None]
+        self,
+        leases: Leases,
+        node: str,
+        partitions: Sequence[PartitionId],
+        log: Callable[..., None],
+        resting: Callable[[], bool] = never,
     ) -> None:
+        """resting: the node shall own nothing for now."""
         super().__init__(name="fleet-keeper", daemon=True)
         self._leases = leases
         self._node = node
         self._partitions = partitions
         self._log = log
+        self._resting = resting
         self._lock = threading.Lock()
         self._held: set[PartitionId] = set()
         self._lost: set[PartitionId] = set()
@@ -91,6 +99,11 @@ class Keeper(threading.Thread):
             self._lost |= lost & self._held
         if self._retiring:
             self._leases.leave()
+            return
+        if self._resting():
+            self._wanted = frozenset()
+            self._leases.leave()
+            self.beats += 1
             return
         members = self._leases.announce()
         owners = assign(members, self._partitions)

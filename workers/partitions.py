@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from redis import Redis
+from redis.exceptions import MovedError
 
 from shared.errors import SettingsError
 from shared.queries import load
@@ -35,7 +36,13 @@ def settle_partitions(connection: Any, redis: Redis, prefix: str, configured: in
             f"set FLEET_PARTITIONS={stored}"
         )
     key = f"{prefix}fleet:{NAME}"
-    published: Any = redis.get(key)
+    try:
+        published: Any = redis.get(key)
+    except MovedError:
+        raise SettingsError(
+            "the streams' Redis is a cluster: write FLEET_STREAMS_REDIS_URL=redis+cluster://host:"
+            "6379,host:6379 or, where it is Laravel's own, FLEET_REDIS_CLUSTER=1"
+        ) from None
     if published is None:
         redis.set(key, stored)
     elif published != str(stored).encode():

@@ -13,6 +13,8 @@ class RedisRights(NamedTuple):
 
 
 CONNECT = "+hello +auth +ping +select +client|setname +client|setinfo +info"
+CLUSTER = "+cluster|slots +cluster|shards +command +asking"
+"""On every node of a cluster, replicas as well: one of them may be a primary tomorrow."""
 _LEASE = "+get +set +del +pexpire +eval +evalsha +script|load +zadd +zrem +zremrangebyscore +zrange"
 _LOOK = "+xinfo|stream +xrange +xrevrange +xlen +exists +time +scan +memory|usage"
 
@@ -38,7 +40,11 @@ _RQ = (
     " +xrevrange +xtrim +client|list +client|info"
 )
 
-_BROKER = RedisRights(("~{b}*",), _CELERY_CHANNELS, _CELERY)
+# Each process says what it holds, and hears whether its role is drained; see drain.py.
+_DRAIN = "+eval +time +hset +hget +hdel +hgetall"
+_ATTENDS = RedisRights(("~{b}drain:*",), commands=_DRAIN)
+
+_BROKER = RedisRights(("~{b}*",), _CELERY_CHANNELS, f"{_CELERY} +hgetall")
 
 # What a sink of the change stream does: reads on, tells where it stands, asks for a snapshot.
 _SINK = RedisRights(
@@ -83,10 +89,15 @@ STREAMS_REDIS: Mapping[str, RedisRights] = {
 }
 BROKER_REDIS: Mapping[str, RedisRights] = {
     "streams": _BROKER,
-    "relay": RedisRights(("~{b}*",), _CELERY_CHANNELS, "+publish +lpush +rpush +smembers +sadd"),
+    "relay": RedisRights(
+        ("~{b}*",), _CELERY_CHANNELS, f"+publish +lpush +rpush +smembers +sadd {_DRAIN}"
+    ),
+    "collector": _ATTENDS,
+    "audit": _ATTENDS,
+    "timescale": _ATTENDS,
     "jobs": _BROKER,
-    "sync": RedisRights(("~{b}*",), _CELERY_CHANNELS, f"{_CELERY} {_LIMITS}"),
-    "userstreams": RedisRights(("~{b}*",), _CELERY_CHANNELS, f"{_CELERY} {_LIMITS}"),
+    "sync": RedisRights(("~{b}*",), _CELERY_CHANNELS, f"{_CELERY} {_LIMITS} +hgetall"),
+    "userstreams": RedisRights(("~{b}*",), _CELERY_CHANNELS, f"{_CELERY} {_LIMITS} +hgetall"),
     "laravel": _BROKER,
     "beat": RedisRights(
         ("~{b}*",), _CELERY_CHANNELS, f"{_CELERY} +pttl +hsetnx +hmget +hgetall +zscore +sismember"
@@ -95,9 +106,10 @@ BROKER_REDIS: Mapping[str, RedisRights] = {
     "rq": RedisRights(("~{b}*",), (*_CELERY_CHANNELS, "{b}*"), _CELERY + _RQ),
     "metrics": RedisRights(
         ("%R~{b}*",),
-        commands="+llen +get +exists +hlen +hgetall +hget +zcard +zrange +smembers +scard +lrange",
+        commands="+llen +get +exists +hlen +hgetall +hget +hmget +zcard +zrange +smembers +scard"
+        " +lrange +time +eval_ro +xrevrange",
     ),
-    "cli": RedisRights(("~{b}*",), (*_CELERY_CHANNELS, "{b}*"), _CELERY + _RQ),
+    "cli": RedisRights(("~{b}*",), (*_CELERY_CHANNELS, "{b}*"), f"{_CELERY}{_RQ} +eval_ro"),
 }
 LARAVEL_REDIS: Mapping[str, RedisRights] = {
     "laravel": RedisRights(
@@ -116,9 +128,10 @@ LARAVEL_REDIS: Mapping[str, RedisRights] = {
     ),
     "cli": RedisRights(
         ("~{p}queues:*", "%R~{p}fleet:quarantine:*"),
-        commands="+llen +zcard +rpush +multi +exec",
+        commands="+llen +zcard +lindex +zrange +time +rpush +multi +exec",
     ),
     "metrics": RedisRights(
-        ("%R~{p}queues:*", "%R~{p}fleet:quarantine:*"), commands="+llen +zcard"
+        ("%R~{p}queues:*", "%R~{p}fleet:quarantine:*"),
+        commands="+llen +zcard +lindex +zrange +time",
     ),
 }

@@ -14,6 +14,7 @@ unconfirmed rows once more (identity makes the double harmless):
 
 from __future__ import annotations
 
+import hashlib
 import signal
 import threading
 import time
@@ -35,11 +36,14 @@ from shared.mysql.connection import classify
 from shared.mysql.outbox import OutboxRow
 from shared.mysql.parked import ParkedEvent, park
 from shared.queries import load
+from shared.redis_cluster import masters
 from shared.streams.assignment import PartitionId
 from shared.streams.keys import partition_of, stream_key
 from shared.streams.log import START, Entry, id_pair
 from workers import http
 from workers.batch import parked_event
+from workers.drain import Gate, never
+from workers.drain_build import attend
 from workers.memory import streams_bytes
 from workers.partitions import NAME as PARTITIONS
 
@@ -75,7 +79,9 @@ class RelayBounds:
 
 @dataclass(frozen=True, slots=True)
 class RelayTools:
-    """What the relay is given by the composition root. budget_bytes None: no limit is known."""
+    """What the relay is given by the composition root. budget_bytes None: no limit is known.
+    resting: append nothing for now.
+    """
 
     connect_mysql: Callable[[], Any]
     connect_redis: Callable[[], Redis]
@@ -86,6 +92,7 @@ class RelayTools:
     budget_bytes: Callable[[Redis], int | None]
     log: Callable[..., None]
     bounds: RelayBounds = RelayBounds()
+    resting: Callable[[], bool] = never
 
 
 class Relay:
@@ -100,6 +107,7 @@ class Relay:
         self._over_budget = False
         self._turned = False
         self._pauses = 0
+        self.rests = False
         self.sent = 0
         self.turned_at = time.monotonic()
 
@@ -107,8 +115,9 @@ class Relay:
         """Relay until stop()."""
         while not self._stopping.is_set():
             self.turned_at = time.monotonic()
+            self.rests = self._tools.resting()
             try:
-                moved = self.turn()
+                moved = 0 if self.rests else self.turn()
             except (Unavailable, RedisError, MySQLdb.Error) as error:
                 if isinstance(error, MySQLdb.Error) and classify(error) is None:
                     raise
@@ -252,9 +261,10 @@ class Relay:
             mark = redis.get(key)
         if mark is None:
             raise Unavailable(f"{key} does not stay in Redis: is it evicting keys?")
-        server: Any = redis.info("server")
-        replication: Any = redis.info("replication")
-        return f"{mark.decode()}|{server.get('run_id')}|{replication.get('master_replid')}"
+        runs = [_run_of(server) for server in masters(redis)]
+        if len(runs) > 1:  # a cluster: any of them, and nothing too long for its column
+            runs = [hashlib.sha256(",".join(sorted(runs)).encode()).hexdigest()]
+        return f"{mark.decode()}|{runs[0]}"
 
     def _sweep(self) -> None:
         """Send again what a stream was read past without its being confirmed."""
@@ -330,6 +340,12 @@ class Relay:
         self._stopping.wait(min(0.05 * 2 ** min(self._pauses, 6), longest))
 
 
+def _run_of(redis: Redis) -> str:
+    server: Any = redis.info("server")
+    replication: Any = redis.info("replication")
+    return f"{server.get('run_id')}|{replication.get('master_replid')}"
+
+
 def entry_of(row: OutboxRow) -> dict[str, str]:
     """Stream fields of an outbox row; `outbox` is what the sink confirms."""
     fields = {
@@ -349,7 +365,8 @@ def main() -> None:
     """`python -m workers.relay`."""
     from workers.build import build_relay  # noqa: PLC0415 - the composition root imports this module
 
-    relay, dispatches, port = build_relay()
+    gate = Gate()
+    relay, dispatches, settings = build_relay(gate)
     thread = threading.Thread(target=dispatches.run, name="fleet-dispatches", daemon=True)
 
     def alive() -> bool:
@@ -359,12 +376,18 @@ def main() -> None:
         relay.stop()
         dispatches.stop()
 
-    http.serve(port, http.Probes("relay", alive, relay.ready))
+    def held() -> int:
+        return (not relay.rests) + (not dispatches.rests)
+
+    http.serve(settings.metrics_port, http.Probes("relay", alive, relay.ready))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     thread.start()
+    attendance = attend(settings, "relay", gate, held)
     relay.run()
     thread.join(JOIN_SECONDS)
+    attendance.stop()
+    attendance.join(JOIN_SECONDS)
 
 
 if __name__ == "__main__":

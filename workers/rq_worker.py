@@ -12,19 +12,26 @@ import signal
 import sys
 import threading
 import time
+from functools import partial
 from typing import Any
 
 from shared import telemetry
 from shared.masking import Mask
 from shared.settings import Settings
 from workers import http
+from workers.drain import Gate
+from workers.drain_build import attend
 from workers.jobs import operator
 from workers.roles import load_settings
 
-# RQ looks for dead workers and their jobs only between two fetches: a fetch waits 30 s at most
-# (worker_ttl - 15), a dead worker's job is found after heartbeat (10 + 60 s) and maintenance.
+# RQ looks for dead workers and their jobs only between two fetches. A dead worker's job is found
+# after heartbeat (10 + 60 s) and maintenance.
 WORKER_TTL = 45
 HEARTBEAT_SECONDS = 10
+# Not RQ's 30 s: a worker that is drained looks at the gate between two fetches.
+FETCH_SECONDS = 5
+REST_SECONDS = 0.5
+JOIN_SECONDS = 5.0
 MAINTENANCE_SECONDS = 30
 # Three missed rounds: RQ's loop beats at least every fetch or heartbeat.
 LIVE_SECONDS = 3.0 * WORKER_TTL
@@ -45,20 +52,40 @@ class Beats:
         return cls.last is not None and cls.alive()
 
 
-def make_worker(settings: Settings) -> Any:
+def make_worker(settings: Settings, gate: Gate) -> Any:
     """RQ's forking worker on our queue."""
     queue = operator.queue(settings)
     from rq import Worker  # noqa: PLC0415 - after use_prefix (in operator.queue)
 
     class OperatorWorker(Worker):  # type: ignore[misc] # followed imports are off
         stop_asked = False
+        rests = False
 
         def request_stop(self, signum: int, frame: Any) -> None:
             self.stop_asked = True
+            self.hand_back()
+            super().request_stop(signum, frame)
+
+        def hand_back(self) -> None:
+            """The running job saves its checkpoint at its next step and goes back to the queue."""
             if self.horse_pid:
                 with contextlib.suppress(ProcessLookupError):  # it ended this moment
                     os.kill(self.horse_pid, _STOP_HORSE)
-            super().request_stop(signum, frame)
+
+        def dequeue_job_and_maintain_ttl(
+            self, timeout: int | None, max_idle_time: int | None = None
+        ) -> Any:
+            """The next job. RQ would wait for it for ever and never look at the gate."""
+            del max_idle_time
+            found = None
+            while found is None:
+                while gate.closed:
+                    self.rests = True
+                    self.heartbeat()
+                    time.sleep(REST_SECONDS)
+                self.rests = False
+                found = super().dequeue_job_and_maintain_ttl(timeout, FETCH_SECONDS)
+            return found
 
         def heartbeat(self, *args: Any, **kwargs: Any) -> None:
             super().heartbeat(*args, **kwargs)
@@ -79,6 +106,13 @@ def make_worker(settings: Settings) -> Any:
     )
 
 
+def _held(worker: Any, gate: Gate) -> int:
+    """One until it rests; a job in hand is told to come to an end. From another thread."""
+    if gate.closed and not worker.rests:
+        worker.hand_back()
+    return 0 if worker.rests else 1
+
+
 def _horse_is_asked(*_: Any) -> None:
     operator.Stopping.asked = True
 
@@ -93,12 +127,18 @@ def main() -> int:
         environment=settings.app_env,
         with_rq=True,
     )
-    worker = make_worker(settings)
+    # A horse inherits it until it has a handler: what it is told in between must not kill it.
+    signal.signal(_STOP_HORSE, signal.SIG_IGN)
+    gate = Gate()
+    worker = make_worker(settings, gate)
     # Also before RQ has its own handlers: a stop in the first second must not kill hard.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     http.serve(settings.metrics_port, http.Probes("rq", Beats.alive, Beats.ready))
     _heartbeat_when_idle(worker)
+    attendance = attend(settings, "rq", gate, partial(_held, worker, gate))
     worker.work(logging_level="WARNING")
+    attendance.stop()
+    attendance.join(JOIN_SECONDS)
     # RQ returns after any trouble as if all were well; a supervisor must see the difference.
     return 0 if worker.stop_asked else 1
 

@@ -24,7 +24,9 @@ NO_COPY = CopyStatus("off")
 
 @dataclass(frozen=True, slots=True)
 class PartitionStatus:
-    """One partition of one consumer. lag_seconds: age of the oldest unread entry, 0 when none."""
+    """One partition of one consumer. lag_seconds: age of the oldest unread entry, 0 when none.
+    owner: who took it last. leased: whether somebody has it now; an owner that was killed has not.
+    """
 
     consumer: str
     stream: str
@@ -36,6 +38,7 @@ class PartitionStatus:
     lag_seconds: float
     parked: int
     halted_reason: str | None
+    leased: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ def collect(
     syncs = sync_status.groups(connection)
     connection.commit()
     return Status(
-        partitions=_partitions(redis, prefix, rows),
+        partitions=partition_status(redis, prefix, rows),
         parked_by_reason=parked,
         outbox_waiting=int(waiting),
         outbox_unconfirmed=int(unconfirmed),
@@ -107,19 +110,21 @@ def collect(
     )
 
 
-def _partitions(redis: Redis, prefix: str, rows: Sequence[Any]) -> list[PartitionStatus]:
+def partition_status(redis: Redis, prefix: str, rows: Sequence[Any]) -> list[PartitionStatus]:
+    """rows: as the statement `partitions` finds them."""
     seconds, micros = redis.time()
     now_ms = int(seconds) * 1000 + int(micros) // 1000
     pipe = redis.pipeline(transaction=False)
-    for _, stream, number, _, _, last_id, _, _, _ in rows:
+    for consumer, stream, number, _, _, last_id, _, _, _ in rows:
         key = stream_key(prefix, stream, number)
         pipe.xinfo_stream(key)
         pipe.xrange(key, min=f"({last_id}", count=1)
+        pipe.exists(f"{key}:lease:{consumer}")
     replies = pipe.execute(raise_on_error=False)
     found = []
     for index, row in enumerate(rows):
         consumer, stream, number, owner, epoch, last_id, entries_read, halted, parked = row
-        info, unread = replies[2 * index], replies[2 * index + 1]
+        info, unread, leased = replies[3 * index : 3 * index + 3]
         added = 0 if isinstance(info, Exception) else int(info["entries-added"])
         first_unread = unread[0][0] if unread and not isinstance(unread, Exception) else None
         age_ms = now_ms - int(first_unread.split(b"-")[0]) if first_unread else 0
@@ -136,6 +141,7 @@ def _partitions(redis: Redis, prefix: str, rows: Sequence[Any]) -> list[Partitio
                 lag_seconds=max(age_ms, 0) / 1000,
                 parked=int(parked),
                 halted_reason=halted,
+                leased=leased == 1,
             )
         )
     return found

@@ -30,12 +30,27 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "fleet.equity": _WRITE,
         "fleet.equity_offset": _WRITE,
         "fleet.rollup_changes": _READ,
+        "fleet.cdc_offset": _READ,  # checks of the data
+        "fleet.change_event": _READ,
     },
-    "metrics": {"fleet.equity_offset": _READ, "fleet.cdc_offset": _READ},
+    "metrics": {
+        "fleet.equity_offset": _READ,
+        "fleet.cdc_offset": _READ,
+        "fleet.cdc_quarantine": _READ,
+    },
     "cli": {
         "fleet.equity_offset": _READ,
         "fleet.alembic_version": _READ,
         **_SINK,
+    },
+    # Nobody of the fleet: Grafana, and who else only looks.
+    "dashboards": {
+        "fleet.changes_hourly": _READ,
+        "fleet.equity": _READ,
+        "fleet.fills": _READ,
+        "fleet.pnl_daily": _READ,
+        "fleet.position_hourly": _READ,
+        "fleet.trading_hourly": _READ,
     },
 }
 FUNCTIONS: Mapping[str, tuple[str, ...]] = {

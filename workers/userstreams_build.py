@@ -14,6 +14,7 @@ from shared.exchanges.stream_table import STREAMS
 from shared.exchanges.table import VENUES
 from shared.mysql.connection import connect
 from shared.settings import Settings
+from workers.drain import never
 from workers.reporting import Report
 from workers.sync.credentials import Credentials
 from workers.sync_build import tell_suspended
@@ -32,8 +33,11 @@ def build_userstreams(
     node_bounds: node.Bounds | None = None,
     line_bounds: line.Bounds | None = None,
     record_bounds: recorder.Bounds | None = None,
+    resting: Callable[[], bool] = never,
 ) -> UserStreams:
-    """The reader of a node. Raises SettingsError where no key opens the keys of accounts."""
+    """The reader of a node. Raises SettingsError where no key opens the keys of accounts. resting:
+    hold no account for now (workers/drain.py).
+    """
     bounds = node_bounds or node.Bounds()
     open_keys = Credentials(settings).open
     connect_mysql = partial(connect, settings.mysql)
@@ -68,4 +72,4 @@ def build_userstreams(
 
         return Parts(desk, leases, close)
 
-    return UserStreams(parts, connect_mysql, bounds)
+    return UserStreams(parts, connect_mysql, bounds, resting)

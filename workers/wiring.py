@@ -18,7 +18,10 @@ from shared.errors import Unavailable
 from shared.settings import Settings
 from workers import http
 from workers.config import celery_settings
+from workers.drain import DRAINABLE, Attendance, Gate
+from workers.drain_build import attend
 from workers.lease import run_once
+from workers.queue_drain import LOOK_SECONDS, QueueDrain
 from workers.reader_step import MakeReader, ReaderStep, with_reader
 from workers.roles import ROLES
 from workers.scheduled.table import SCHEDULED, Scheduled
@@ -26,9 +29,13 @@ from workers.scheduled.table import SCHEDULED, Scheduled
 # The worker's loop turns at least once a second; a missing minute means it hangs.
 LOOP_SECONDS = 60.0
 _TICK_SECONDS = 5.0
+JOIN_SECONDS = 5.0
 HIDDEN = "(hidden)"
 READERS = frozenset({"streams", "laravel", "userstreams"})
 """Roles whose node runs a reader of ours beside Celery's own loop."""
+
+TASKS = frozenset({"jobs", "sync"})
+"""Roles whose node takes tasks from Celery's queues."""
 
 _AWAY = (Unavailable, OSError, redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
 _log = telemetry.log(__name__)
@@ -40,8 +47,15 @@ def _hide_arguments(headers: dict[str, Any] | None = None, **_: Any) -> None:
         headers["argsrepr"] = headers["kwargsrepr"] = HIDDEN
 
 
-def make_app(settings: Settings, role: str, make_reader: MakeReader | None = None) -> Celery:
-    """The application of `role`. make_reader: what a node of READERS runs."""
+def make_app(
+    settings: Settings,
+    role: str,
+    make_reader: MakeReader | None = None,
+    gate: Gate | None = None,
+) -> Celery:
+    """The application of `role`. make_reader: what a node of READERS runs. gate: what it looks at
+    before it takes work (workers/drain.py).
+    """
     app = Celery("fleet")
     app.conf.update(celery_settings(settings, role))
     signals.before_task_publish.connect(_hide_arguments, weak=False)
@@ -51,8 +65,11 @@ def make_app(settings: Settings, role: str, make_reader: MakeReader | None = Non
     if role in READERS and make_reader is not None:
         app.steps["worker"].add(with_reader(make_reader))
     if role in ROLES:
-        app.steps["worker"].add(_loop_step())
+        queues = QueueDrain(gate or Gate())
+        app.steps["worker"].add(_loop_step(queues if role in TASKS else None))
         _connect_health(settings, role)
+    if role in DRAINABLE and gate is not None:
+        _connect_drain(settings, role, gate, queues)
     return app
 
 
@@ -103,6 +120,7 @@ class _Loop:
         self.ticked_at: float | None = None
         self.ready = False
         self.step: ReaderStep | None = None
+        self.attending: list[Attendance] = []
 
     def live(self) -> bool:
         ticked = self.ticked_at
@@ -116,7 +134,7 @@ class _Loop:
 _LOOP = _Loop()  # one worker per process
 
 
-def _loop_step() -> type[Any]:
+def _loop_step(queues: QueueDrain | None) -> type[Any]:
     class LoopStep(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no types
         """A tick on the worker's own timer, so that a hanging loop shows."""
 
@@ -126,13 +144,19 @@ def _loop_step() -> type[Any]:
             _LOOP.step = getattr(parent, "reader_step", None)
             _tick()
             parent.timer.call_repeatedly(_TICK_SECONDS, _tick)
+            if queues is not None:
+                parent.timer.call_repeatedly(LOOK_SECONDS, lambda: queues.look(parent.consumer))
 
         def create(self, parent: Any) -> Any:
             del parent
             return self
 
         def stop(self, parent: Any) -> None:
+            """At any end: Celery's own signal is not sent at a cold one."""
             del parent
+            for one in _LOOP.attending:
+                one.stop()
+                one.join(JOIN_SECONDS)
 
         terminate = stop
 
@@ -167,6 +191,17 @@ def _connect_health(settings: Settings, role: str) -> None:
 
         probes = http.Probes(role, beat.alive, lambda: True)
         beat.when_started(partial(http.serve, port, probes))
+
+
+def _connect_drain(settings: Settings, role: str, gate: Gate, queues: QueueDrain) -> None:
+    """The attendance of a node: from its being ready to its end."""
+    def held() -> int:
+        return queues.held() if role in TASKS else _LOOP.step.held() if _LOOP.step else 1
+
+    def attend_when_ready(sender: Any = None, **_: Any) -> None:
+        _LOOP.attending.append(attend(settings, role, gate, held, getattr(sender, "hostname", "")))
+
+    _connect(signals.worker_ready, attend_when_ready, role=role)
 
 
 def _connect(signal: Any, receiver: Callable[..., None], *, role: str) -> None:

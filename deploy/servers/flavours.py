@@ -1,4 +1,4 @@
-"""The two sets of servers: what each root holds and the least version we accept."""
+"""What each root holds and the least version we accept: two sets of servers, one of tools."""
 
 from __future__ import annotations
 
@@ -15,24 +15,51 @@ class Part:
     least: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Flavour:
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """hooks: arguments of mmdebstrap."""
+
     name: str
     suite: str
     parts: tuple[Part, ...]
-    extra_packages: tuple[str, ...]
-    postgres: int
+    extra_packages: tuple[str, ...] = ()
     download_mb: int
     disk_mb: int
     minutes: int
     apt_options: tuple[str, ...] = ()
+    hooks: tuple[str, ...] = ()
 
     @property
     def packages(self) -> list[str]:
         return [part.package for part in self.parts] + list(self.extra_packages)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Flavour(Contents):
+    """A set of servers."""
+
+    postgres: int
+
+
 APT_OPTIONS = ('Apt::Install-Recommends "false"',)
+# Debian's postgresql would make a cluster of its own on installation; nobody would use it.
+NO_CLUSTER = (
+    'mkdir -p "$1/etc/postgresql-common" && '
+    'echo "create_main_cluster = false" > "$1/etc/postgresql-common/createcluster.conf"'
+)
+# The packages' own data folders: ours are elsewhere, and these take 200 MB.
+NO_DATA = 'rm -rf "$1"/var/lib/mysql/* "$1"/var/lib/mysql-files/* "$1"/var/lib/redis/*'
+# Laravel 11 and later look for their base configuration four directories above the class
+# that loads it, which in Debian's layout is /usr/share/config.
+LARAVEL_CONFIG = (
+    'if [ -d "$1/usr/share/php/Illuminate/config" ]; then '
+    'ln -sfn /usr/share/php/Illuminate/config "$1/usr/share/config"; fi'
+)
+SERVER_HOOKS = (
+    f"--essential-hook={NO_CLUSTER}",
+    f"--customize-hook={NO_DATA}",
+    f"--customize-hook={LARAVEL_CONFIG}",
+)
 
 MARIADB = Flavour(
     name="mariadb",
@@ -51,6 +78,7 @@ MARIADB = Flavour(
     disk_mb=900,
     minutes=2,
     apt_options=APT_OPTIONS,
+    hooks=SERVER_HOOKS,
 )
 
 MYSQL = Flavour(
@@ -71,6 +99,22 @@ MYSQL = Flavour(
     minutes=2,
     # sid's index is often past its valid-until date on mirrors that lag or stand still.
     apt_options=(*APT_OPTIONS, 'Acquire::Check-Valid-Until "false"'),
+    hooks=SERVER_HOOKS,
+)
+
+# Of one suite, whatever the servers are: the tests of both flavours use the same ones. A root of
+# their own, because a demo needs none of them.
+TOOLS = Contents(
+    name="tools",
+    suite="trixie",
+    parts=(
+        Part("Prometheus", "prometheus", "prometheus", (2, 53)),
+        Part("Chromium", "chromium-headless-shell", "chromium-headless-shell", (140,)),
+    ),
+    download_mb=250,
+    disk_mb=850,
+    minutes=2,
+    apt_options=APT_OPTIONS,
 )
 
 FLAVOURS = {flavour.name: flavour for flavour in (MARIADB, MYSQL)}

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flavours import Flavour, Part
+from flavours import Contents, Part
 from machine import (
     ServersError,
     install_prerequisites,
@@ -36,19 +36,6 @@ SPARE_MB = 1024
 # Raise when the recipe changes in a way that its own text does not show.
 RECIPE_VERSION = "1"
 LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
-# Debian's postgresql would make a cluster of its own on installation; nobody would use it.
-NO_CLUSTER = (
-    'mkdir -p "$1/etc/postgresql-common" && '
-    'echo "create_main_cluster = false" > "$1/etc/postgresql-common/createcluster.conf"'
-)
-# The packages' own data folders: ours are elsewhere, and these take 200 MB.
-NO_DATA = 'rm -rf "$1"/var/lib/mysql/* "$1"/var/lib/mysql-files/* "$1"/var/lib/redis/*'
-# Laravel 11 and later look for their base configuration four directories above the class
-# that loads it, which in Debian's layout is /usr/share/config.
-LARAVEL_CONFIG = (
-    'if [ -d "$1/usr/share/php/Illuminate/config" ]; then '
-    'ln -sfn /usr/share/php/Illuminate/config "$1/usr/share/config"; fi'
-)
 DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9)}
 
 
@@ -60,31 +47,30 @@ def cache_folder() -> Path:
     return Path(base).absolute() / "tradefleet"
 
 
-def recipe(flavour: Flavour) -> list[str]:
+def recipe(contents: Contents) -> list[str]:
     """The arguments of mmdebstrap but for target and mirror; its hash names the root."""
     arguments = ["--variant=minbase", "--mode=root", "--format=directory"]
-    arguments += [f"--aptopt={option}" for option in flavour.apt_options]
+    arguments += [f"--aptopt={option}" for option in contents.apt_options]
     arguments += [f"--dpkgopt=path-exclude={path}" for path in LEFT_OUT]
-    arguments += ["--dpkgopt=force-confold", f"--essential-hook={NO_CLUSTER}"]
-    arguments += [f"--customize-hook={hook}" for hook in (NO_DATA, LARAVEL_CONFIG)]
-    return [*arguments, f"--include={','.join(flavour.packages)}"]
+    arguments += ["--dpkgopt=force-confold", *contents.hooks]
+    return [*arguments, f"--include={','.join(contents.packages)}"]
 
 
-def root_path(flavour: Flavour) -> Path:
-    text = "\0".join([RECIPE_VERSION, flavour.suite, os.uname().machine, *recipe(flavour)])
+def root_path(contents: Contents) -> Path:
+    text = "\0".join([RECIPE_VERSION, contents.suite, os.uname().machine, *recipe(contents)])
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     # The true path, because that is how /proc shows the root of a process.
-    return (cache_folder() / "roots").resolve() / f"{flavour.name}-{digest}"
+    return (cache_folder() / "roots").resolve() / f"{contents.name}-{digest}"
 
 
-def ensure_root(flavour: Flavour) -> Path:
+def ensure_root(contents: Contents) -> Path:
     """The root, built first if it is not there."""
-    root = root_path(flavour)
+    root = root_path(contents)
     if not root.exists():
         require_root_and_debian()
-        with locked(root.with_name(f"{root.name}.lock"), f"the {flavour.name} root"):
+        with locked(root.with_name(f"{root.name}.lock"), f"the {contents.name} root"):
             if not root.exists():
-                _build(flavour, root)
+                _build(contents, root)
     _ensure_devices(root)
     return root
 
@@ -110,45 +96,45 @@ def locked(path: Path, what: str) -> Iterator[None]:
         yield
 
 
-def _build(flavour: Flavour, root: Path) -> None:
+def _build(contents: Contents, root: Path) -> None:
     install_prerequisites()
     for stale in root.parent.glob(f"{root.name}.building-*"):
         delete_tree(stale)
     source = mirror()
-    _announce(flavour, root, source)
+    _announce(contents, root, source)
     building = root.with_name(f"{root.name}.building-{os.getpid()}")
     began = time.monotonic()
     try:
-        _mmdebstrap(flavour, building, source)
-        _check_versions(flavour, building, source)
+        _mmdebstrap(contents, building, source)
+        _check_versions(contents, building, source)
         building.rename(root)
     finally:
         delete_tree(building)
-    say(f"{flavour.name} root ready after {time.monotonic() - began:.0f} s")
+    say(f"{contents.name} root ready after {time.monotonic() - began:.0f} s")
 
 
-def _announce(flavour: Flavour, root: Path, source: str) -> None:
-    titles = ", ".join(f"{part.title} >= {_dotted(part.least)}" for part in flavour.parts)
-    say(f"building a Debian {flavour.suite} root with {titles}")
+def _announce(contents: Contents, root: Path, source: str) -> None:
+    titles = ", ".join(f"{part.title} >= {_dotted(part.least)}" for part in contents.parts)
+    say(f"building a Debian {contents.suite} root with {titles}")
     say(
-        f"about {flavour.download_mb} MB to download from {source}, {flavour.disk_mb} MB of disk "
-        f"in {root}, about {flavour.minutes} minutes, once; this machine's own packages stay"
+        f"about {contents.download_mb} MB to download from {source}, {contents.disk_mb} MB of disk "
+        f"in {root}, about {contents.minutes} minutes, once; this machine's own packages stay"
     )
     root.parent.mkdir(parents=True, exist_ok=True)
     free_mb = shutil.disk_usage(root.parent).free // 2**20
-    if free_mb < flavour.disk_mb + SPARE_MB:
+    if free_mb < contents.disk_mb + SPARE_MB:
         raise ServersError(
-            f"{root.parent} has {free_mb} MB free and {flavour.disk_mb + SPARE_MB} MB are needed; "
+            f"{root.parent} has {free_mb} MB free and {contents.disk_mb + SPARE_MB} MB are needed; "
             "make room or point FLEET_CACHE elsewhere"
         )
 
 
-def _mmdebstrap(flavour: Flavour, target: Path, source: str) -> None:
+def _mmdebstrap(contents: Contents, target: Path, source: str) -> None:
     keys = keyring()
     signed = f"[signed-by={keys}] " if keys else ""
-    line = f"deb {signed}{source} {flavour.suite} main"
+    line = f"deb {signed}{source} {contents.suite} main"
     # The directory's own mode stays 0755, whatever umask make was called with.
-    command = [*_namespace(), "mmdebstrap", *recipe(flavour), flavour.suite, str(target), line]
+    command = [*_namespace(), "mmdebstrap", *recipe(contents), contents.suite, str(target), line]
     environment = {**proxy_environment(), **os.environ, "LC_ALL": "C.UTF-8"}
     output: list[str] = []
     building = subprocess.Popen(
@@ -175,7 +161,7 @@ def _mmdebstrap(flavour: Flavour, target: Path, source: str) -> None:
         signal.alarm(0)
         _end(building)
     if building.returncode:
-        raise ServersError(_reason(flavour, "".join(output), source))
+        raise ServersError(_reason(contents, "".join(output), source))
 
 
 def _too_long(_number: int, _frame: object) -> None:
@@ -210,29 +196,29 @@ def _end(building: subprocess.Popen[str]) -> None:
             continue
 
 
-def _reason(flavour: Flavour, output: str, source: str) -> str:
-    for part in flavour.parts:
+def _reason(contents: Contents, output: str, source: str) -> str:
+    for part in contents.parts:
         name = re.escape(part.package)
         if re.search(rf"(locate package {name}\s|'?{name}'? has no installation cand)", output):
-            return f"{part.title} cannot be had: {source} {flavour.suite} has no {part.package}"
+            return f"{part.title} cannot be had: {source} {contents.suite} has no {part.package}"
         if re.search(rf"^\s*{name} : Depends: ", output, re.MULTILINE):
-            return f"{part.title} cannot be had: {part.package} of {flavour.suite} is broken now"
+            return f"{part.title} cannot be had: {part.package} of {contents.suite} is broken now"
     if re.search("Could not (connect|resolve)|Temporary failure resolving", output):
         return f"the mirror {source} cannot be reached; name another with FLEET_MIRROR=URL"
     if "NO_PUBKEY" in output:
         return "the mirror's signature is unknown here: apt-get install debian-archive-keyring"
     tail = [line for line in output.splitlines() if line.strip()][-12:]
-    return f"mmdebstrap could not build {flavour.suite} from {source}:\n" + "\n".join(tail)
+    return f"mmdebstrap could not build {contents.suite} from {source}:\n" + "\n".join(tail)
 
 
-def _check_versions(flavour: Flavour, root: Path, source: str) -> None:
-    for part in flavour.parts:
+def _check_versions(contents: Contents, root: Path, source: str) -> None:
+    for part in contents.parts:
         version = installed_version(root, part)
         if _numbers(version) < part.least:
             found = version or "none"
             raise ServersError(
                 f"{part.title} >= {_dotted(part.least)} cannot be had: "
-                f"{source} {flavour.suite} has {found}"
+                f"{source} {contents.suite} has {found}"
             )
 
 

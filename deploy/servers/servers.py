@@ -1,4 +1,5 @@
-"""Real servers for a desk: `servers.py start|stop|status|restart|php|path|wipe|prerequisites`.
+"""Real servers for a desk: `servers.py start|stop|status|restart|php|path|wipe|prerequisites`,
+and `servers.py tools` for its tests.
 
 SERVERS chooses the set: mariadb (default), mysql or docker. Runs on a bare machine's own
 python3: standard library only.
@@ -15,9 +16,10 @@ from collections.abc import Callable
 
 import compose
 import desk
-from flavours import DOCKER, FLAVOURS, MARIADB, Flavour
+from flavours import DOCKER, FLAVOURS, MARIADB, TOOLS, Flavour
 from instances import SERVER_NAMES
 from machine import ServersError, install_prerequisites, say
+from roots import ensure_root
 
 PATH_NAMES = ("root", "instance", "aof", "redis", "binlog", "mysql", "timescale", "log", "app")
 INTERRUPTED = 130
@@ -60,6 +62,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     commands.add_parser("path").add_argument("name", choices=PATH_NAMES)
     commands.add_parser("wipe", help="stop and delete the data")
     commands.add_parser("prerequisites", help="install what set-up needs on this machine")
+    commands.add_parser("tools", help="the root with Prometheus and Chromium for the tests")
     if arguments[:1] == ["php"]:
         # PHP's own options (-r, -m) are not ours to read.
         return argparse.Namespace(command="php", arguments=list(arguments[1:]))
@@ -74,12 +77,24 @@ def _run(options: argparse.Namespace) -> int:
     if options.command == "prerequisites":
         install_prerequisites()
         return 0
+    if options.command == "tools":
+        _tools()
+        return 0
     chosen = os.environ.get("SERVERS") or MARIADB.name
     if chosen == DOCKER:
         return compose.run(options)
     if chosen not in FLAVOURS:
         raise ServersError(f"SERVERS={chosen} is not one of {', '.join([*FLAVOURS, DOCKER])}")
     return _run_in_root(FLAVOURS[chosen], options)
+
+
+def _tools() -> None:
+    """Whatever the servers are, and before there are any."""
+    if os.geteuid() != 0:
+        say("not root: the tests look for prometheus, promtool and chromium on the PATH")
+        return
+    install_prerequisites()
+    print(ensure_root(TOOLS))
 
 
 def _run_in_root(flavour: Flavour, options: argparse.Namespace) -> int:

@@ -37,6 +37,7 @@ from shared.cdc.checkpoint import (
 from shared.cdc.errors import SourceStopped
 from shared.cdc.keys import cdc_keys
 from shared.errors import Fenced, FleetError, Unavailable
+from shared.redis_cluster import ask
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -84,8 +85,9 @@ class Extent(NamedTuple):
 
 
 class Request(NamedTuple):
-    """Something asked of the collector. kind: snapshot (of `tables`, () means all) or restart
-    (a new epoch from now on, because of `reason`).
+    """Something asked of the collector. kind: snapshot (of `tables`, () means all), restart
+    (a new epoch from now on, because of `reason`), or recover (a restart, if the log does not go on
+    from where the stream and every sink are).
     """
 
     id: str
@@ -178,7 +180,8 @@ class ChangeLog:
         if block_ms > 0:
             words += ["BLOCK", block_ms]
         words += ["STREAMS", self.keys.stream, after]
-        reply = self._ask(lambda: self._raw(words))
+        # Replies as nested lists: a dict per entry is made once, by us.
+        reply = self._ask(lambda: ask(self.redis, words, self.keys.stream))
         if not reply:
             return []
         streams = reply.items() if isinstance(reply, dict) else reply  # RESP3 sends a map
@@ -263,24 +266,6 @@ class ChangeLog:
             sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
             found = self._scripts[name] = (text, sha)
         return found
-
-    def _raw(self, words: Sequence[Any]) -> Any:
-        """Replies as nested lists: a dict per entry is made once, by us."""
-        connection = self.redis.connection_pool.get_connection()
-        healthy = False
-        try:
-            connection.send_command(*words)  # type: ignore[no-untyped-call]
-            reply = connection.read_response()
-            healthy = True
-        except ResponseError:
-            healthy = True
-            raise
-        finally:
-            if not healthy:
-                # A reply that was not read must never be taken for the answer to the next command.
-                connection.disconnect()  # type: ignore[no-untyped-call]
-            self.redis.connection_pool.release(connection)
-        return reply
 
     def _ask(self, act: Callable[[], T]) -> T:
         """Errors of Redis as ours: no reply but a good one is a success."""

@@ -105,10 +105,24 @@ def _must_continue(facts: Facts, position: Position) -> None:
         raise SourceStopped(
             "server_changed", f"{changed}, when XA {xids} had no outcome yet", CURES["reset"]
         )
+    if facts.mariadb and _counted_by(facts.server_id, position.gtid):
+        raise SourceStopped(
+            "server_changed",
+            f"{changed}; both have server_id {facts.server_id}, so a number of one may be another "
+            "transaction of the other",
+            CURES["reset"],
+        )
     if facts.purged and not gtid_state(position.gtid, mariadb=False).covers(facts.purged):
         raise SourceStopped(
             "purged", f"{changed}, and this one has purged what comes next", CURES["purged"]
         )
+
+
+def _counted_by(server_id: int, gtid: str) -> bool:
+    """Whether some last transaction is of a server with this id. A dump that was loaded into a new
+    MariaDB begins its numbers again, and soon has as many.
+    """
+    return any(one.split("-")[1] == str(server_id) for one in gtid.split(",") if one)
 
 
 def _must_have_place(facts: Facts, position: Position) -> None:

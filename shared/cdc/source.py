@@ -69,6 +69,22 @@ class Source:
             facts = ask_facts(wire)
             return Position(facts.server, file, pos, gtid_at(wire, file, pos), self._mark(file))
 
+    def broken(self, position: Position) -> str:
+        """Why the log does not go on from there, as an operator asks who has restored a backup; ""
+        where it does. `read` believes another server's GTIDs. Here nothing is believed: MariaDB's
+        only count, and do so again after a restore.
+        """
+        with closing(Wire(self._mysql)) as wire:
+            try:
+                facts = _settled(wire, position)
+            except SourceStopped as stopped:
+                return stopped.what
+        if facts.server != position.server:
+            return f"the server is {facts.server}, the log was read on {position.server}"
+        if position.mark and self._mark(position.file) != position.mark:
+            return f"{position.file} is not the file that was read before"
+        return ""
+
     def read(self, position: Position) -> Generator[SourceTransaction | Quiet, None, None]:
         """Transactions after `position`, and a Quiet whenever nothing more is there for now, at
         least each HEARTBEAT_SECONDS or so. Close the iterator to stop; its connection goes with it.

@@ -62,8 +62,9 @@ CURES = {
         "binlogs longer (binlog_expire_logs_seconds)"
     ),
     "reset": (
-        "The server was reset or restored, or is another one. See what it has lost, then `fleet "
-        "cdc restart --reason ...` begins at the end of its log and takes a snapshot of all tables"
+        "The server was reset or restored, or is another one. Restored: `fleet recover`. Else see "
+        "what it has lost, then `fleet cdc restart --reason ...` begins at the end of its log and "
+        "takes a snapshot of all tables"
     ),
 }
 
@@ -80,8 +81,11 @@ class Wire:
                 user=mysql.user,
                 password=mysql.password.get_secret_value(),
                 ssl_ca=mysql.ssl_ca,
+                ssl_cert=mysql.ssl_cert,
+                ssl_key=mysql.ssl_key,
                 ssl_verify_cert=bool(mysql.ssl_ca) or None,
-                ssl_disabled=not mysql.ssl_ca,  # as all other connections of the fleet
+                # As all other connections of the fleet.
+                ssl_disabled=not (mysql.ssl_ca or mysql.ssl_cert),
                 charset="utf8mb4",
                 autocommit=True,
                 connect_timeout=CONNECT_SECONDS,

@@ -16,11 +16,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
 from itertools import count
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from redis import asyncio as aioredis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from shared import telemetry
@@ -30,8 +28,9 @@ from shared.exchanges.errors import Throttled
 from shared.exchanges.scripts import script
 from shared.exchanges.venue import Venue
 from shared.exchanges.waiting import RANKS, Priority, Waiting, Want
+from shared.redis_clients import async_client
 
-__all__ = ["Grant", "Limiter", "Limits", "Load", "Priority", "limits_client"]
+__all__ = ["Grant", "Limiter", "Limits", "Load", "Priority", "limits_client", "state_key"]
 
 UNDER_WAY = 64
 """Requests of one process and address at a time: weight is reserved only for what leaves at once,
@@ -78,23 +77,15 @@ class _Return(NamedTuple):
 
 def limits_client(where: RedisSettings, name: str) -> Redis:
     """A client for `Limits`, of the event loop that makes it."""
-    options: dict[str, Any] = {
-        "username": where.username,
-        "password": where.password.get_secret_value() if where.password else None,
-        "db": where.database,
-        # With a timeout of its own the client swallows a cancellation that meets an answer
-        # (wait_for of Python 3.11), and makes a task for every command. Ours is around each call.
-        "socket_timeout": None,
-        "socket_connect_timeout": REDIS_SECONDS,
-        # A reservation that was made and not heard of is only lost; made twice it would be two.
-        "retry": Retry(NoBackoff(), 0),
-        "client_name": name,
-    }
-    if where.socket:
-        return aioredis.Redis(unix_socket_path=where.socket, **options)
-    return aioredis.Redis(
-        host=where.host, port=where.port, ssl=where.tls, socket_keepalive=True, **options
-    )
+    # No timeout of its own: with one the client swallows a cancellation that meets an answer
+    # (wait_for of Python 3.11), and makes a task for every command. Ours is around each call.
+    # No retries: a reservation that was made and not heard of is only lost; twice it would be two.
+    return async_client(where, name, None)
+
+
+def state_key(prefix: str, venue: Venue, egress: str) -> str:
+    """Where what is known of one address at one venue stands; its list has `:address` behind."""
+    return f"{prefix}fleet:limits:{{{venue.ccxt_class}:{egress}}}"
 
 
 class Limits:
@@ -116,7 +107,7 @@ class Limits:
         key = (venue.ccxt_class, egress)
         found = self._known.get(key)
         if found is None:
-            state = f"{self._prefix}fleet:limits:{{{venue.ccxt_class}:{egress}}}"
+            state = state_key(self._prefix, venue, egress)
             kept = int(venue.weights.per_window * self._order_share)
             found = self._known[key] = Limiter(self._redis, state, venue, egress, kept)
         return found

@@ -85,6 +85,24 @@ class DatabaseFailedJobs:
         return self._columns
 
 
+def failed_since(
+    cursor: Any, schema: str, table: str, timezone: ZoneInfo, moment: datetime
+) -> dict[str, int] | None:
+    """Jobs by queue that failed since a moment, of the newest thousand. timezone: as above. None:
+    there is no such table, or it may not be read.
+    """
+    cursor.execute(SQL["columns"], (schema, table))
+    columns = {name.lower(): kind.lower() for name, kind in cursor.fetchall()}
+    if not columns:
+        return None
+    since = moment.astimezone(timezone).strftime("%Y-%m-%d %H:%M:%S")
+    if columns.get("failed_at") == "timestamp":
+        cursor.execute(SQL["seen"], (since, since))
+        (since,) = cursor.fetchone()
+    cursor.execute(SQL["failed_since"].format(table=f"`{schema}`.`{table}`"), (since,))
+    return {queue: int(number) for queue, number in cursor.fetchall()}
+
+
 class FileFailedJobs:
     """`file`: JSON in the application's storage folder, on this host. Laravel 10.10 and newer."""
 

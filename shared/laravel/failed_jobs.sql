@@ -19,3 +19,10 @@ SELECT %s, %s, %s, %s, %s FROM DUAL WHERE NOT EXISTS (
   SELECT 1 FROM (SELECT payload FROM {table} ORDER BY id DESC LIMIT 1000) AS newest
   WHERE newest.payload = %s COLLATE utf8mb4_bin
 )
+
+-- name: failed_since
+-- No index has the time: the newest rows by id are looked through.
+SELECT queue, COUNT(*)
+FROM (SELECT queue, failed_at FROM {table} ORDER BY id DESC LIMIT 1000) AS newest
+WHERE failed_at > %s
+GROUP BY queue

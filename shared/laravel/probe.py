@@ -6,16 +6,16 @@ import re
 from collections.abc import Sequence
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from shared.endpoints import RedisSettings
 from shared.errors import SettingsError
 from shared.laravel.naming import keys_of_laravel
+from shared.redis_clients import client as client_of
 
 # 500 rounds of 1,000 keys: half a second at a desk, and an end on a Redis with 100 million keys.
 _ROUNDS = 500
 _KEYS_PER_ROUND = 1000
+_SECONDS = 5.0
 
 
 def keys_begin_with(databases: Sequence[RedisSettings], queues: Sequence[str], prefix: str) -> bool:
@@ -34,18 +34,7 @@ def keys_begin_with(databases: Sequence[RedisSettings], queues: Sequence[str], p
 
 
 def _seen(database: RedisSettings, queues: Sequence[str], prefix: str) -> bool:
-    with redis.Redis(
-        host=database.host,
-        port=database.port,
-        unix_socket_path=database.socket,
-        ssl=database.tls,
-        username=database.username,
-        password=database.password.get_secret_value() if database.password else None,
-        db=database.database,
-        socket_timeout=5,
-        socket_connect_timeout=5,
-        retry=Retry(NoBackoff(), 0),
-    ) as client:
+    with client_of(database, "fleet-probe", _SECONDS) as client:
         if client.exists(*keys_of_laravel(prefix, queues)):
             return True
         cursor = 0

@@ -157,6 +157,25 @@ def prove_months(
     return Piece(rows, first, last, before, None)
 
 
+def prove_newest(connection: Connection, through: int, most: int) -> Piece:
+    """The end of the newest epoch through a seq, from the hash of the first of `most` rows on.
+    Commits.
+    """
+    cursor = connection.cursor()
+    cursor.execute(SQL["newest_rows"], (through, most))
+    found = [_row(row) for row in reversed(cursor.fetchall())]
+    connection.commit()
+    rows, before, last = 0, b"", None
+    for row, kept_key, kept in found:
+        head = row.head
+        right = not before or hashlib.sha256(before + text_of(row)).digest() == kept
+        place = (head.epoch, head.seq, row.row_index)
+        if not right or kept_key != key_hash(row.row_key):
+            return Piece(rows, None, last, before, Broken(*place, head.month))
+        before, last, rows = kept, place, rows + 1
+    return Piece(rows, None, last, before, None)
+
+
 def anchored_rows(connection: Connection) -> int:
     """How many rows were dropped, ever."""
     cursor = connection.cursor()

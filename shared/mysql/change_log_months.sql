@@ -31,3 +31,12 @@ DELETE FROM fleet_cdc_quarantine WHERE replayed_at IS NOT NULL AND seq <= %s
 
 -- name: forget_batches
 DELETE FROM fleet_cdc_batches WHERE written_at < %s LIMIT 10000
+
+-- name: newest_rows
+-- The last ones through a seq, newest first: the primary key read backwards.
+SELECT epoch, seq, row_index, month, committed_at, gtid, file, pos, actor, table_name, row_key, key_hash, op, derived,
+       row_before, row_after, hash
+FROM fleet_change_log
+WHERE epoch = (SELECT MAX(epoch) FROM fleet_change_log) AND seq <= %s
+ORDER BY epoch DESC, seq DESC, row_index DESC
+LIMIT %s

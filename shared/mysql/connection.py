@@ -126,8 +126,9 @@ def connect(
     where: dict[str, Any] = (
         {"unix_socket": mysql.socket} if mysql.socket else {"host": mysql.host, "port": mysql.port}
     )
-    if mysql.ssl_ca:
-        where["ssl"] = {"ca": mysql.ssl_ca}
+    files = {"ca": mysql.ssl_ca, "cert": mysql.ssl_cert, "key": mysql.ssl_key}
+    if tls := {name: path for name, path in files.items() if path}:
+        where["ssl"] = tls
     try:
         connection = MySQLdb.connect(
             **where,

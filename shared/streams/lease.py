@@ -70,9 +70,9 @@ class Leases:
     def renew(self, partitions: Iterable[PartitionId]) -> set[PartitionId]:
         """Extend what is held; return what turned out to be lost."""
         held = list(partitions)
-        pipe = self._redis.pipeline(transaction=False)
+        pipe: Any = self._redis.pipeline(transaction=False)
         for partition in held:
-            pipe.eval(_RENEW, 1, self.key(partition), self._node, LEASE_MS)
+            pipe.execute_command("EVAL", _RENEW, 1, self.key(partition), self._node, LEASE_MS)
         replies = pipe.execute() if held else []
         return {partition for partition, reply in zip(held, replies, strict=True) if not reply}
 
@@ -81,9 +81,9 @@ class Leases:
         return bool(self._redis.eval(_ACQUIRE, 1, self.key(partition), self._node, LEASE_MS))
 
     def release(self, partitions: Iterable[PartitionId]) -> None:
-        pipe = self._redis.pipeline(transaction=False)
+        pipe: Any = self._redis.pipeline(transaction=False)
         for partition in partitions:
-            pipe.eval(_RELEASE, 1, self.key(partition), self._node)
+            pipe.execute_command("EVAL", _RELEASE, 1, self.key(partition), self._node)
         pipe.execute()
 
     def leave(self) -> None:

@@ -6,15 +6,20 @@ reading it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redis.exceptions import ResponseError
+
+from shared.redis_cluster import ClusterClient, ask, ask_each
 
 if TYPE_CHECKING:
     from redis import Redis
 
 START = "0-0"
+CLUSTER_PAUSE_SECONDS = 0.02
+"""In a cluster no command waits for the news of several streams: they are looked at so often."""
 
 
 class Entry(NamedTuple):
@@ -46,31 +51,43 @@ def read(
 
     offsets: (stream key, last id read). Returns (stream key, entries) for streams with news.
     """
+    if isinstance(redis, ClusterClient):
+        return _read_each(redis, offsets, count, block_ms)
     words: list[Any] = ["XREAD", "COUNT", count]
     if block_ms > 0:
         words += ["BLOCK", block_ms]
     words.append("STREAMS")
     words += [key for key, _ in offsets]
     words += [last_id for _, last_id in offsets]
-    connection = redis.connection_pool.get_connection()
-    healthy = False
-    try:
-        connection.send_command(*words)  # type: ignore[no-untyped-call]
-        reply = connection.read_response()
-        healthy = True
-    finally:
-        if not healthy:
-            # A reply that was not read must never be taken for the answer to the next command.
-            connection.disconnect()  # type: ignore[no-untyped-call]
-        redis.connection_pool.release(connection)
-    if not reply:
-        return []
-    streams = reply.items() if isinstance(reply, dict) else reply  # RESP3 sends a map
+    return _entries([ask(redis, words, offsets[0][0])])
+
+
+def _read_each(
+    cluster: ClusterClient, offsets: Sequence[tuple[bytes, str]], count: int, block_ms: int
+) -> list[tuple[bytes, list[Entry]]]:
+    """One command may name keys of one slot only."""
+    asked = [
+        (key, ("XREAD", "COUNT", count, "STREAMS", key, last_id)) for key, last_id in offsets
+    ]
+    ends = time.monotonic() + block_ms / 1000
+    while True:
+        replies = ask_each(cluster, asked)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        if any(replies) or time.monotonic() >= ends:
+            return _entries(replies)
+        time.sleep(CLUSTER_PAUSE_SECONDS)
+
+
+def _entries(replies: Iterable[Any]) -> list[tuple[bytes, list[Entry]]]:
     # tuple.__new__ makes an Entry in half the time of Entry(): this line runs once per entry.
     make = tuple.__new__
     return [
         (key, [make(Entry, (entry_id.decode(), fields or [])) for entry_id, fields in entries])
-        for key, entries in streams
+        for reply in replies
+        if reply
+        for key, entries in (reply.items() if isinstance(reply, dict) else reply)  # RESP3: a map
     ]
 
 

@@ -46,3 +46,6 @@ LIMIT 1
 
 -- name: replayed
 UPDATE fleet.cdc_quarantine SET replayed_at = now() WHERE seq = %s AND row_index = %s
+
+-- name: quarantine_count
+SELECT count(*) FROM fleet.cdc_quarantine WHERE replayed_at IS NULL

@@ -22,6 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench import (
+    alerts,
+    capacity,
     cdc_collect,
     cdc_drain,
     cdc_live,
@@ -35,6 +37,7 @@ from tests.bench import (
     latency,
     ledger,
     memory,
+    overview,
     rebuild,
     reverse,
     runtime,
@@ -43,6 +46,7 @@ from tests.bench import (
 )
 from tests.bench.figures import Figure
 from tests.bench.place import Place, place
+from tests.chaos.breakages import BREAKAGES
 
 
 class Size(NamedTuple):
@@ -57,10 +61,13 @@ class Size(NamedTuple):
     jobs: int
     daily_rows: int
     accounts: int  # of the exchange sync
+    faults: tuple[str, ...]
+    quiet_minutes: float
 
 
-FULL = Size(5, 40_000, 3_000, 1_000_000, 30, 10, 5_000, 10_000_000, 1_000)
-QUICK = Size(3, 10_000, 1_000, 100_000, 15, 1, 2_000, 1_000_000, 200)
+FULL = Size(5, 40_000, 3_000, 1_000_000, 30, 10, 5_000, 10_000_000, 1_000,
+            tuple(BREAKAGES), 60)  # fmt: skip
+QUICK = Size(3, 10_000, 1_000, 100_000, 15, 1, 2_000, 1_000_000, 200, alerts.FEW, 3)
 
 BENCHES: dict[str, Callable[[Place, Size], Figure | tuple[Figure, ...]]] = {
     "noop": lambda p, s: runtime.noop(p, events=100_000, rounds=s.rounds),
@@ -96,6 +103,10 @@ BENCHES: dict[str, Callable[[Place, Size], Figure | tuple[Figure, ...]]] = {
     "cdc-live": lambda p, s: cdc_live.live(p, seconds=s.latency_seconds),
     "cdc-memory": lambda p, s: cdc_memory.long_transaction(p, rows=s.reversed),
     "cdc-load": lambda p, s: cdc_load.load(p, events=s.fills, rounds=s.rounds),
+    "overview": lambda _, s: overview.overview(rounds=s.rounds * 10),
+    "capacity": lambda p, s: capacity.capacity(p, events=s.fills),
+    "alerts": lambda _, s: alerts.alerts(names=s.faults),
+    "quiet": lambda _, s: alerts.quiet(minutes=s.quiet_minutes),
     "history-dashboards": lambda p, s: history.dashboards(p, rows=s.daily_rows * 2),
 }
 

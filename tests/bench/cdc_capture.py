@@ -200,6 +200,17 @@ class Capture:
         )
 
 
+class AuditServer(NamedTuple):
+    """url: FLEET_AUDIT_URL."""
+
+    url: str
+    mysql: OwnMySQL
+
+    def cpu(self) -> float:
+        """Seconds since it began."""
+        return _cpu(self.mysql.pid)
+
+
 class Offsets:
     """Where the sinks stand, asked of their own databases."""
 
@@ -229,10 +240,11 @@ class Offsets:
 
 
 @contextmanager
-def audit_server(place: Place) -> Iterator[str]:
-    """FLEET_AUDIT_URL of a server that holds nothing but the audit log; not migrated yet."""
+def audit_server(place: Place) -> Iterator[AuditServer]:
+    """A server that holds nothing but the audit log; not migrated yet."""
     with _server(place) as mysql:
-        yield f"mysql://root:{PASSWORD}@{mysql.where.host}:{mysql.where.port}/app"
+        url = f"mysql://root:{PASSWORD}@{mysql.where.host}:{mysql.where.port}/app"
+        yield AuditServer(url, mysql)
 
 
 def _server(place: Place) -> AbstractContextManager[OwnMySQL]:

@@ -29,6 +29,16 @@ QUERIES = 300
 # What a web request asks of MySQL: one row by its key, and one row by an index.
 QUERY = "SELECT id, user_id, venue, active FROM exchange_accounts WHERE id = %s"
 
+COUNTING = """
+import sys, time
+share = float(sys.argv[1])
+while True:
+    ends = time.perf_counter() + 0.01 * share
+    while time.perf_counter() < ends:
+        sum(range(1000))
+    time.sleep(0.01 * (1 - share))
+"""
+
 
 class Guest(NamedTuple):
     """One run of Laravel's worker. jobs: a second. Times are the servers' own, microseconds."""
@@ -66,9 +76,9 @@ def guest(place: Place, *, jobs: int = 3_000, rounds: int = 3) -> Figure:
 
 
 @contextmanager
-def counting(programs: int) -> Iterator[None]:
-    """So many programs that keep a core busy and ask no server."""
-    words = [sys.executable, "-c", "while True: sum(range(1000))"]
+def counting(programs: int, share: float = 1.0) -> Iterator[None]:
+    """So many programs that keep a core busy for a share of the time and ask no server."""
+    words = [sys.executable, "-c", COUNTING, str(min(max(share, 0.0), 1.0))]
     running = [subprocess.Popen(words) for _ in range(programs)]
     try:
         yield

@@ -1,9 +1,13 @@
-"""`make chaos`: storms over the desk's own servers. Same seed, same events and same draw of faults.
+"""`make chaos`: faults with a printed seed, and the ways to break a whole fleet.
+
+`--list` shows those ways; `--break NAME` does one on a fleet of its own and cures it after Enter
+(`--cure`: at once), `--breakages` does all. Otherwise storms over the desk's own servers. Same
+seed, same events and same draw of faults.
 
 Over the streams, over one of Laravel's queues, over the exchange sync, over change capture (with a
-MySQL and a Redis of its own). The first restart the desk's servers and, with an even seed, empty
-its whole Redis: not for a desk that somebody works on. Exit 1 on any difference; the schema and the
-logs then stay for a look.
+MySQL and a Redis of its own); `recovery` sets servers of its own back to older backups. The first
+restart the desk's servers and, with an even seed, empty its whole Redis: not for a desk that
+somebody works on. Exit 1 on any difference; the schema and the logs then stay for a look.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.chaos import cdc_storm, laravel_storm, sync_storm
+from tests.chaos import breaking, cdc_storm, laravel_storm, recovery, sync_storm
 from tests.chaos.storm import Outcome, full_plan, run
 from tests.desk import server_values
 
@@ -34,9 +38,14 @@ SAID = {
 def main() -> int:
     options = _parse()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # nothing is left running
+    if options.list:
+        breaking.show(say)
+        return 0
     flavour = server_values().get("SERVERS_FLAVOUR")
     if flavour not in {"mariadb", "mysql"}:
         raise SystemExit("storms need servers that can be killed: SERVERS=mariadb or SERVERS=mysql")
+    if options.one or options.breakages:
+        return breaking.command(options.one, at_once=options.cure, say=say)
     first = secrets.randbelow(1_000_000) if options.seed is None else options.seed
     seeds = range(first, first + options.seeds)
     exact: list[bool] = []
@@ -105,8 +114,22 @@ def _over_capture(seed: int, flavour: str, options: argparse.Namespace) -> bool:
     return not outcome.found
 
 
+def _over_recovery(seed: int, flavour: str, options: argparse.Namespace) -> bool:
+    plan = recovery.full_plan(seed, min(options.seconds, RECOVERY_SECONDS))
+    elsewhere = "elsewhere" if plan.audit_elsewhere else "in our own schema"
+    say(f"seed {seed} on {flavour}: {len(plan.losses)} losses, the audit log {elsewhere}")
+    started = time.monotonic()
+    outcome = recovery.run(plan, say)
+    say(f"  {outcome.fills:,} fills, epoch {outcome.epoch}, {time.monotonic() - started:.0f} s")
+    _verdict(seed, outcome.found, outcome.logs)
+    return not outcome.found
+
+
+RECOVERY_SECONDS = 8.0
+"""Of traffic between a backup and its loss."""
 OVER = {
-    "streams": _over_streams, "laravel": _over_laravel, "sync": _over_sync, "cdc": _over_capture
+    "streams": _over_streams, "laravel": _over_laravel, "sync": _over_sync, "cdc": _over_capture,
+    "recovery": _over_recovery,
 }  # fmt: skip
 
 
@@ -122,6 +145,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--only", choices=[*OVER])
     parser.add_argument("--kills", type=int, default=100, help="in mid-job, or in mid-batch")
     parser.add_argument("--rate", type=int, default=400, help="fills a second")
+    breaking.add_options(parser)
     return parser.parse_args()
 
 

@@ -28,10 +28,20 @@ class Member(NamedTuple):
     account: int
     venue: str
     product: Product
+    mark: str = ""
+    """In front of its keys."""
 
     @property
     def api_key(self) -> str:
-        return f"key-{self.account}"
+        return f"{self.mark}key-{self.account}"
+
+    @property
+    def secret(self) -> str:
+        return f"{self.mark}secret-{self.account}"
+
+    @property
+    def passphrase(self) -> str:
+        return f"{self.mark}pass-{self.account}"
 
     @property
     def name(self) -> str:
@@ -71,7 +81,7 @@ def add_accounts(exchange: Exchange, members: Sequence[Member], at_ms: int) -> N
     """With money since at_ms."""
     exchange.do("add_accounts", accounts=[
         {"venue": one.venue, "uid": str(4_000 + one.account), "api_key": one.api_key,
-         "secret": f"secret-{one.account}", "passphrase": f"pass-{one.account}",
+         "secret": one.secret, "passphrase": one.passphrase,
          "products": [one.product], "wallets": {one.product: DEPOSITS}, "at_ms": at_ms}
         for one in members
     ])  # fmt: skip
@@ -79,15 +89,16 @@ def add_accounts(exchange: Exchange, members: Sequence[Member], at_ms: int) -> N
 
 def link_accounts(connection: Any, settings: Settings, members: Sequence[Member]) -> None:
     """As Laravel's `encrypted` casts store them. Commits."""
-    assert settings.app_key is not None
-    sealed = Encrypter(settings.app_key).encrypt_string
+    key = settings.credentials_key or settings.app_key
+    assert key is not None
+    sealed = Encrypter(key).encrypt_string
     connection.cursor().executemany(
         f"INSERT INTO `{settings.mysql.laravel_database}`.exchange_accounts"  # noqa: S608 - ours
         " (id, user_id, venue, product, api_key, api_secret, passphrase, active)"
         " VALUES (%s, 1, %s, %s, %s, %s, %s, 1)",
         [
             (one.account, one.venue, one.product, sealed(one.api_key),
-             sealed(f"secret-{one.account}"), sealed(f"pass-{one.account}"))
+             sealed(one.secret), sealed(one.passphrase))
             for one in members
         ],
     )  # fmt: skip

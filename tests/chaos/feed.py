@@ -106,6 +106,11 @@ class Feed(threading.Thread):
         self.sent = 0
         self.repeated = 0
         self.failure: BaseException | None = None
+        self._ending = threading.Event()
+
+    def end(self) -> None:
+        """Send nothing more; the first `sent` of what was to be told are out."""
+        self._ending.set()
 
     def run(self) -> None:
         try:
@@ -118,6 +123,8 @@ class Feed(threading.Thread):
     def _send_all(self) -> None:
         started = time.monotonic()
         for chunk in _chunks(self._told):
+            if self._ending.is_set():
+                return
             due = started + self.sent / self._rate
             time.sleep(max(due - time.monotonic(), 0))
             while not self._sent(chunk):

@@ -42,6 +42,7 @@ class Gate:
         self._open = asyncio.Event()
         self._open.set()
         self._muted = False
+        self._refusing = False
         self._lose_commit: Lost | None = None
         self.commits_lost = 0
         self.port = 0
@@ -72,6 +73,10 @@ class Gate:
         """Reset every connection."""
         self._call(self._cut)
 
+    def refuse(self) -> None:
+        """The server is away: connections are reset, and new ones as well."""
+        self._call(self._refuse)
+
     def heal(self) -> None:
         """As at first. Connections that lost bytes are cut: nobody could use them."""
         self._call(self._heal)
@@ -92,8 +97,12 @@ class Gate:
         for pair in list(self._pairs):
             pair.cut()
 
+    def _refuse(self) -> None:
+        self._refusing = True
+        self._cut()
+
     def _heal(self) -> None:
-        self._muted = False
+        self._muted = self._refusing = False
         self._lose_commit = None
         for pair in list(self._pairs):
             if pair.muted:
@@ -101,6 +110,9 @@ class Gate:
         self._open.set()
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._refusing:
+            writer.transport.abort()
+            return
         try:
             back, forth = await asyncio.open_connection("127.0.0.1", self._target)
         except OSError:

@@ -18,6 +18,7 @@ from typing import Any
 import MySQLdb
 import orjson
 from redis import Redis
+from redis.exceptions import RedisError
 
 from shared import telemetry
 from shared.errors import Unavailable
@@ -118,7 +119,7 @@ class Node:
         """What Celery would note as a failed task. Whatever else is a bug, and ends the process."""
         try:
             work()
-        except (Unavailable, TimeoutError, MySQLdb.OperationalError) as error:
+        except (Unavailable, TimeoutError, MySQLdb.OperationalError, RedisError) as error:
             telemetry.log(__name__).info("unavailable", error=str(error))
             time.sleep(TURN_SECONDS)
 

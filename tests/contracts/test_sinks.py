@@ -327,6 +327,29 @@ def test_restored_from_an_older_backup_it_says_where_it_stands_and_catches_up(
         eventually(lambda: under.events() == expected(stream.made))
 
 
+def test_set_back_while_nothing_comes_it_says_so_all_the_same(
+    under: SinkUnderTest, stream: ChangeStream, world: LoopWorld
+) -> None:
+    """The collector stands still then, and begins with what the sinks say."""
+    stream.control()
+    stream.commit(created(ORDERS, order(1)))
+    stream.append_all()
+    world.catch_up()
+    backup = under.backup()
+    stream.commit(created(ORDERS, order(2)))
+    stream.append_all(2)
+
+    def told(seq: int) -> bool:
+        found = reported(stream, under).offset
+        return found is not None and found.seq == seq
+
+    with world.running():
+        eventually(lambda: told(3))
+        stream.lose()  # nothing will come
+        under.restore(backup)
+        eventually(lambda: told(2))
+
+
 def test_an_entry_that_no_collector_wrote_stops_it_loudly_behind_the_one_before(
     under: SinkUnderTest, stream: ChangeStream, world: LoopWorld
 ) -> None:

@@ -8,7 +8,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.runtime_world import PARTITIONS
-from workers import cli, facts_cli, laravel_cli, prices_cli, reconcile_cli, sync_cli
+from workers import (
+    cli,
+    facts_cli,
+    laravel_cli,
+    prices_cli,
+    reconcile_cli,
+    status_cli,
+    sync_cli,
+)
+from workers.quality import cli as quality_cli
 from workers.statement import cli as statement_cli
 
 Fleet = Callable[..., Result]
@@ -21,7 +30,8 @@ def fleet(environ_for: Callable[..., dict[str, str]], monkeypatch: pytest.Monkey
     for name, value in environ_for("cli", **more).items():
         monkeypatch.setenv(name, value)
     for module in (
-        cli, facts_cli, laravel_cli, prices_cli, reconcile_cli, statement_cli, sync_cli,
+        cli, facts_cli, laravel_cli, prices_cli, quality_cli, reconcile_cli, statement_cli,
+        status_cli, sync_cli,
     ):  # fmt: skip
         monkeypatch.setattr(module.console, "width", 300)
     return lambda *words, given=None: CliRunner().invoke(cli.fleet, words, input=given)

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from dotenv import dotenv_values
 from redis import Redis
 
+from shared.redis_clients import client
 from shared.settings import Settings, load
 
 ROOT = Path(__file__).parents[2]
@@ -31,10 +32,7 @@ class Surroundings(NamedTuple):
     password: str
 
     def redis(self) -> Redis:
-        broker = self.settings.broker
-        return Redis(
-            host=broker.host, port=broker.port, db=broker.database, password=self.password
-        )
+        return client(self.settings.broker, "tests", 10.0)
 
 
 def env_file() -> Path:
@@ -78,12 +76,12 @@ def basics() -> dict[str, str]:
 
 @contextmanager
 def process(
-    command: list[str], environ: Mapping[str, str], log: Path
+    command: list[str], environ: Mapping[str, str], log: Path, folder: Path = ROOT
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A child in a session of its own; nothing of it is left afterwards."""
+    """A child in a session of its own; nothing of it is left afterwards. folder: where it runs."""
     with log.open("ab") as output:
         child = subprocess.Popen(
-            command, cwd=ROOT, env=dict(environ), stdin=subprocess.DEVNULL, stdout=output,
+            command, cwd=folder, env=dict(environ), stdin=subprocess.DEVNULL, stdout=output,
             stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     try:

@@ -55,6 +55,9 @@ class FakeReader:
     def info(self) -> dict[str, object]:
         return {"node": self._node, "lag": 42, "in_flight": 1, "last_id": f"{self._batches}-0"}
 
+    def held(self) -> int:
+        return 1
+
     def ready(self) -> bool:
         return self._batches > 0
 

@@ -10,6 +10,7 @@ import pytest
 from redis.exceptions import NoPermissionError
 from rich.console import Console
 
+from shared.endpoints import RedisSettings
 from shared.errors import SettingsError
 from shared.settings import Settings
 from shared.settings_streams import RedisBudget
@@ -137,6 +138,21 @@ def test_databases_that_the_cache_empties(settings: Settings) -> None:
     assert "fail" in levels(diagnosis.databases(changed, cluster=False))
     changed = settings.model_copy(update={"broker": settings.redis})
     assert levels(diagnosis.databases(changed, cluster=False)) == {"warn"}
+
+
+def test_a_cluster_is_told_from_a_server(settings: Settings) -> None:
+    plain = RedisSettings(host="s", port=1)
+    cluster = RedisSettings(nodes=(("s", 1),))
+    assert diagnosis.cluster(settings, laravels=False, streams=False) == []
+    unsaid = settings.model_copy(update={"streams_redis": plain})
+    (found,) = diagnosis.cluster(unsaid, laravels=False, streams=True)
+    assert found.cure == "FLEET_STREAMS_REDIS_URL=redis+cluster://s:1"
+    said = settings.model_copy(update={"streams_redis": cluster})
+    assert diagnosis.cluster(said, laravels=False, streams=True) == []
+    assert levels(diagnosis.cluster(settings, laravels=True, streams=True)) == {"fail", "warn"}
+    tagged = said.model_copy(update={"prefix": "{desk}_"})
+    (found,) = diagnosis.cluster(tagged, laravels=False, streams=True)
+    assert (found.level, "one slot" in found.text) == ("warn", True)
 
 
 def test_a_healthy_desk_has_nothing_that_loses_data(

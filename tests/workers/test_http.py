@@ -86,6 +86,21 @@ def test_writes_its_port_where_the_keeper_looks(tmp_path: Path) -> None:
         server.stop()
 
 
+def test_beside_others_the_first_port_is_the_exporters(tmp_path: Path) -> None:
+    first = free_port()
+    roles = ("streams", "relay", "metrics")
+    servers = [
+        serve(first, Probes(role, lambda: True, lambda: True), run_dir=str(tmp_path))
+        for role in roles
+    ]
+    try:
+        assert servers[2].port == first
+        assert first < servers[0].port < servers[1].port
+    finally:
+        for server in servers:
+            server.stop()
+
+
 def test_an_address_of_another_machine_says_what_to_set() -> None:
     with pytest.raises(SettingsError, match="FLEET_METRICS_HOST"):
         serve(free_port(), probes(), host="192.0.2.1")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 
 from shared import telemetry
 from shared.cdc.checkpoint import Checkpoint, Opening, Place, Report
 from shared.cdc.log import ChangeLog, Request, Taken
-from shared.changes import Position
+from shared.changes import Offset, Position
 from workers.cdc import snapshot
 from workers.cdc.appender import Appender
 from workers.cdc.entries import Encoder, Header
@@ -28,7 +28,9 @@ from workers.cdc.snapshot import FirstLoad
 from workers.cdc.snapshot_chunk import told
 from workers.cdc.snapshot_marks import Selected
 
-RESTART, SNAPSHOT = "restart", "snapshot"
+RESTART, RECOVER, SNAPSHOT = "restart", "recover", "snapshot"
+"""What may be asked. recover: a restart if the log does not go on for everybody, else nothing."""
+OF_BEGINNINGS = frozenset({RESTART, RECOVER})
 
 
 class Beginning:
@@ -40,7 +42,7 @@ class Beginning:
         self._tools = tools
         self._stream = stream
         self._between = between
-        self._restart: Request | None = None
+        self._asked: Request | None = None
 
     def begin(self, renumber: str) -> Appender | Wait:
         """renumber: why the numbers of this epoch hold no longer, "" where they do."""
@@ -55,6 +57,7 @@ class Beginning:
         if isinstance(found, NewEpoch):
             return self._epoch(taken, found)
         checkpoint = self._checkpoint(taken, found)
+        self._done()
         tools.standings.restore(checkpoint.place.seq)
         offsets = known(reports, tools.sinks)
         appender = Appender(self._stream, checkpoint, offsets, tools.now_us, tools.bounds.batch)
@@ -64,20 +67,37 @@ class Beginning:
     def _decide(self, taken: Taken, reports: Mapping[str, Report], renumber: str) -> Resumption:
         sinks, selection = self._tools.sinks, self._tools.selection
         asked = self._stream.requests()
-        self._restart = next((one for one in asked if one.kind == RESTART), None)
+        self._asked = next((one for one in asked if one.kind in OF_BEGINNINGS), None)
         first = self._stream.extent().first
         kept = self._tools.snapshots.selected()
         found = resume(taken, reports, sinks, selection, first, kept=kept)
         if isinstance(found, Wait):
             return found
         offsets = known(reports, sinks)
-        if self._restart is not None:
-            return restarted(taken, offsets, self._restart.reason)
+        why = self._why_anew(taken, offsets)
+        if why:
+            return restarted(taken, offsets, why, first)
         if renumber and taken.checkpoint is not None:
             return back(
                 offsets, taken.checkpoint, selection, renumber, kept=kept, renumber=True
             )
         return found
+
+    def _why_anew(self, taken: Taken, offsets: Sequence[Offset]) -> str:
+        """Of what an operator asked; "" where nothing is to begin."""
+        asked = self._asked
+        if asked is None or asked.kind == RESTART:
+            return asked.reason if asked is not None else ""
+        places = [one.position for one in offsets]
+        if taken.checkpoint is not None:
+            places.append(taken.checkpoint.place.position)
+        found = next(filter(None, map(self._tools.source.broken, places)), "")
+        self._tools.log("cdc_recover", asked=asked.reason, broken=found)
+        return f"{asked.reason}: {found}" if found else ""
+
+    def _done(self) -> None:
+        if self._asked is not None:
+            self._stream.done(self._asked)
 
     def _checkpoint(self, taken: Taken, found: GoOn | Rewind) -> Checkpoint:
         if isinstance(found, GoOn):
@@ -109,8 +129,7 @@ class Beginning:
             )  # fmt: skip
         else:
             checkpoint = stream.append(taken.checkpoint, entries, place, now_ms)
-        if self._restart is not None:
-            stream.done(self._restart)
+        self._done()
         appender = Appender(stream, checkpoint, (), tools.now_us, tools.bounds.batch)
         if load is not None:
             self._load(appender, load)

@@ -12,6 +12,8 @@ from workers import http
 from workers.cdc.collector_build import CollectorProcess, collector_of
 from workers.cdc.heartbeat import JOIN_SECONDS
 from workers.collector import calm_collector
+from workers.drain import Gate
+from workers.drain_build import attend
 from workers.roles import load_settings
 
 ROLE = "collector"
@@ -45,13 +47,18 @@ def main() -> None:
         environment=settings.app_env,
     )
     calm_collector()
-    process = collector_of(settings, socket.gethostname())
+    gate = Gate()
+    process = collector_of(settings, socket.gethostname(), resting=gate.is_closed)
     http.serve(
         settings.metrics_port, http.Probes(ROLE, process.collector.alive, process.collector.ready)
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: process.collector.stop())
+    collector = process.collector
+    attendance = attend(settings, ROLE, gate, lambda: 0 if collector.state == "standby" else 1)
     run(process)
+    attendance.stop()
+    attendance.join(JOIN_SECONDS)
 
 
 if __name__ == "__main__":

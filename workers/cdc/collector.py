@@ -25,7 +25,7 @@ from shared.errors import Fenced, FleetError, Unavailable
 from shared.mysql.connection import classify
 from workers.cdc import upkeep
 from workers.cdc.appender import Appender, Renumbered
-from workers.cdc.beginning import RESTART, Beginning
+from workers.cdc.beginning import OF_BEGINNINGS, Beginning
 from workers.cdc.heartbeat import Reading
 from workers.cdc.ports import Tools
 from workers.cdc.resume import Wait
@@ -167,7 +167,6 @@ class Collector:
             stream.stop(checkpoint.fence, None)
             appender.checkpoint = checkpoint._replace(stopped=None)
         if self.state not in READY:
-            telemetry.meter().clear("fleet_cdc_stopped")
             self._become("reading")
         upkeep.serve(self._tools, stream)
         self._between(appender)
@@ -181,8 +180,7 @@ class Collector:
         while True:
             self.turned_at = time.monotonic()
             extent = upkeep.trimmed(self._tools, stream, appender)
-            upkeep.expose(appender, extent)
-            self._lag.tell(self._tools.now_us())
+            upkeep.expose(appender)
             if not self._is_full(stream, extent) or not self._tools.owned():
                 return
             if self._stopping.wait(self._bounds.full_seconds):
@@ -200,7 +198,6 @@ class Collector:
     def _pause(self, what: str, error: FleetError) -> None:
         self._become(what, error=str(error))
         telemetry.count("fleet_cdc_disturbed_total", what=what)
-        self._lag.tell(self._tools.now_us())
         self._close()
         self._pauses += 1
         longest = self._bounds.pause_seconds_most
@@ -209,16 +206,14 @@ class Collector:
     def _stand_still(self, error: SourceStopped) -> None:
         """Says so where everybody looks, and tries again by and by; asked to restart, at once."""
         self._become("stopped", reason=error.reason, what=error.what, cure=error.cure)
-        telemetry.gauge("fleet_cdc_stopped", 1, reason=error.reason)
         self._close()
         until = time.monotonic() + self._bounds.stopped_seconds
         said = False
         while time.monotonic() < until and not self._stopping.is_set() and self._tools.owned():
             self.turned_at = time.monotonic()
-            self._lag.tell(self._tools.now_us())
             try:
                 said = said or self._say_stopped(error)
-                if any(one.kind == RESTART for one in self._log().requests()):
+                if any(one.kind in OF_BEGINNINGS for one in self._log().requests()):
                     return
             except FleetError as second:  # Redis is what stopped us, or is away as well
                 self._tools.log("cdc_stopped_unsaid", error=str(second))

@@ -29,6 +29,7 @@ from workers.cdc.source_facts import examine
 from workers.cdc.standings import Standings
 from workers.cdc.tables import select
 from workers.consumer import node_name
+from workers.drain import never
 from workers.memory import budget_bytes, streams_bytes
 from workers.registry import STREAMS
 
@@ -52,8 +53,11 @@ def limit_bytes(settings: Settings, redis: Redis) -> int:
     budget = budget_bytes(settings, redis)
     if budget is None:
         return UNLIMITED_BYTES
-    own = int(redis.memory_usage(cdc_keys(settings.prefix).stream) or 0)
-    others = streams_bytes(redis, settings.prefix, STREAMS, settings.partitions) - own
+    stream = cdc_keys(settings.prefix).stream
+    own = int(redis.memory_usage(stream) or 0)
+    others = streams_bytes(
+        redis, settings.prefix, STREAMS, settings.partitions, beside=stream
+    ) - own  # fmt: skip
     return min(budget // SHARE, max(budget - others, 0))
 
 
@@ -62,8 +66,11 @@ def collector_of(
     node: str,
     bounds: Bounds | None = None,
     make_stream: Callable[[Redis, str], ChangeLog] = ChangeLog,
+    resting: Callable[[], bool] = never,
 ) -> CollectorProcess:
-    """node: a stable name; each start adds its own mark. Asks MySQL what is captured."""
+    """node: a stable name; each start adds its own mark. Asks MySQL what is captured. resting:
+    read nothing for now (workers/drain.py): it stands by, whoever has the lease.
+    """
     log = telemetry.log("fleet.collector").info
     connect_mysql = partial(connect, settings.mysql)
     with closing(connect_mysql()) as connection:
@@ -87,7 +94,7 @@ def collector_of(
         sinks=configured(settings),
         selection=selection.fingerprint,
         limit_bytes=lambda stream: limit_bytes(settings, stream.redis),
-        owned=lease.owned,
+        owned=lambda: lease.owned() and not resting(),
         now_us=lambda: time.time_ns() // 1000,
         log=log,
         bounds=bounds or Bounds(),

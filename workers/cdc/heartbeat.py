@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -34,6 +36,35 @@ class Reading(NamedTuple):
 
     file: str
     behind_seconds: float
+
+
+class Mark(NamedTuple):
+    """What a collector told of itself. lag_seconds: how far it was behind. purge_seconds: until the
+    source purges what it had not read; inf: never. None: not known. age_seconds: since then.
+    """
+
+    lag_seconds: float | None
+    purge_seconds: float | None
+    age_seconds: float
+
+
+def mark_of(lag_seconds: float | None, purge_seconds: float | None) -> str:
+    never = purge_seconds == math.inf  # JSON has no word for it
+    told = {"lag": lag_seconds, "purge": "never" if never else purge_seconds}
+    return json.dumps(told)
+
+
+def told_by(connection: Any) -> Mark | None:
+    """None: no collector of this version ever beat. Reads only; commits."""
+    cursor = connection.cursor()
+    cursor.execute(SQL["told"])
+    row = cursor.fetchone()
+    connection.commit()
+    if row is None or row[0] is None:
+        return None
+    told = json.loads(row[0])
+    purge = math.inf if told["purge"] == "never" else told["purge"]
+    return Mark(told["lag"], purge, max(int(row[1]), 0) / 1e6)
 
 
 class CollectorLease:
@@ -89,6 +120,7 @@ class Heartbeat:
         self._stopping = threading.Event()
         self._connection: Any = None
         self._next_purge = 0.0
+        self._purge_seconds: float | None = None
         self._written: tuple[float, int] | None = None  # moment, bytes of all files
 
     def run(self) -> None:
@@ -112,8 +144,10 @@ class Heartbeat:
         self._stopping.set()
 
     def beat(self) -> None:
+        reading = self._reading()
+        behind = reading.behind_seconds if reading else None
         connection = self._open()
-        connection.cursor().execute(SQL["beat"])
+        connection.cursor().execute(SQL["beat"], (mark_of(behind, self._purge_seconds),))
         connection.commit()
 
     def look(self) -> None:
@@ -124,7 +158,7 @@ class Heartbeat:
         files, retention = self._files()
         rate = self._rate(sum(size for _, size in files))
         seconds = purge_seconds(files, reading.file, reading.behind_seconds, retention, rate)
-        telemetry.gauge("fleet_cdc_purge_seconds", seconds)
+        self._purge_seconds = seconds
         if is_near(seconds, retention):
             self._log(
                 "cdc_purge_near", seconds=round(seconds), reading=reading.file,

@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeAlias
 
 import click
 from rich.console import Console
@@ -44,6 +44,8 @@ from workers.roles import load_settings
 from workers.terminal import cell, number, shown, written
 
 console = Console()
+Said: TypeAlias = dict[str, Any]
+"""What `verify --json` prints."""
 READ_SECONDS = 3600
 STATEMENT_MS = READ_SECONDS * 1000
 GAPS_NAMED = 10
@@ -61,7 +63,18 @@ def verify(tables: tuple[str, ...], as_json: bool, wait: float) -> None:  # noqa
 
     Everything may go on meanwhile. Also: every transaction is there, and the audit log's hashes.
     """
-    settings = load_settings("cli")
+    said, results = proved(load_settings("cli"), tables, wait)
+    if as_json:
+        click.echo(json.dumps(said))
+    else:
+        print_proved(said, results)
+    sys.exit(1 if differing(said, results) else 0)
+
+
+def proved(
+    settings: Settings, tables: Sequence[str], wait: float
+) -> tuple[Said, list[TableResult]]:
+    """What `verify` says, and of each table. tables: () means all. Raises Unavailable."""
     with ExitStack() as stack:
         connection = stack.enter_context(closing(connect(settings.mysql)))
         selection = select(settings, connection)
@@ -75,7 +88,9 @@ def verify(tables: tuple[str, ...], as_json: bool, wait: float) -> None:  # noqa
                 )
             )
         )
-        audit, sinks = _sinks(settings, stack)
+        sinks = open_sinks(settings, stack)
+        audit = sinks[0]
+        assert isinstance(audit, AuditView)
         moment = moment_of(source, audit, sinks, wait)
         with transaction(connection) as cursor:
             names = tables or tuple(captured(cursor, selection))
@@ -89,19 +104,19 @@ def verify(tables: tuple[str, ...], as_json: bool, wait: float) -> None:  # noqa
             one.name: list(gaps(one.seqs(moment.before), one.forgotten())) for one in sinks
         }
         broken = prove_audit(stack.enter_context(closing(_audit(settings)))).why
-    said = {
+    said: Said = {
         "epoch": moment.epoch, "seq": moment.before, "at": source.where, "audit": broken,
         "missing": missing, "tables": [asdict(one) for one in results],
     }  # fmt: skip
-    if as_json:
-        click.echo(json.dumps(said))
-    else:
-        _print_verified(said, results)
-    differs = broken or any(missing.values()) or any(one.differs for one in results)
-    sys.exit(1 if differs else 0)
+    return said, results
 
 
-def _print_verified(said: dict[str, Any], results: Sequence[TableResult]) -> None:
+def differing(said: Said, results: Sequence[TableResult]) -> bool:
+    missing = any(said["missing"].values())
+    return bool(said["audit"] or missing or any(one.differs for one in results))
+
+
+def print_proved(said: Said, results: Sequence[TableResult]) -> None:
     at = f" ({said['at']})" if said["at"] else ""
     click.echo(f"as of {said['epoch']}/{said['seq']}{at}")
     sinks = [one.sink for one in next((one.sinks for one in results if one.sinks), [])]
@@ -289,10 +304,11 @@ def _history(settings: Settings, stack: ExitStack) -> Postgres | None:
     return stack.enter_context(closing(connection))
 
 
-def _sinks(settings: Settings, stack: ExitStack) -> tuple[AuditView, list[SinkView]]:
+def open_sinks(settings: Settings, stack: ExitStack) -> list[SinkView]:
+    """Those that this fleet has, the audit log first."""
     audit = AuditView(stack.enter_context(closing(_audit(settings))))
     history = _history(settings, stack)
-    return audit, [audit] if history is None else [audit, HistoryView(history)]
+    return [audit] if history is None else [audit, HistoryView(history)]
 
 
 def _shape(settings: Settings, table: str) -> CapturedTable:

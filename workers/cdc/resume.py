@@ -130,12 +130,23 @@ def back(
     return Rewind(head, place, why)
 
 
-def restarted(taken: Taken, offsets: Sequence[Offset], reason: str) -> NewEpoch:
-    """An operator says that what was missed is missed: an epoch from now on."""
-    epochs, seqs = used(offsets, taken.checkpoint)
-    return NewEpoch(
-        max(epochs, default=0) + 1, max(seqs, default=0), None, reason, afresh=not taken.agrees
+def restarted(
+    taken: Taken, offsets: Sequence[Offset], reason: str, first: Id | None
+) -> NewEpoch:
+    """An operator says that what was missed is missed: an epoch from now on. It stands behind what
+    the stream holds, unless a sink could not come to it there: one that was restored needs what is
+    gone, and one that is ahead of the stream has used the next numbers.
+    """
+    checkpoint = taken.checkpoint
+    epochs, seqs = used(offsets, checkpoint)
+    last = max(seqs, default=0)
+    follows = (
+        checkpoint is not None
+        and taken.agrees
+        and checkpoint.head[0] == last
+        and all(_can_go_on(one, checkpoint, first) for one in offsets)
     )
+    return NewEpoch(max(epochs, default=0) + 1, last, None, reason, afresh=not follows)
 
 
 def used(offsets: Sequence[Offset], checkpoint: Checkpoint | None) -> tuple[set[int], set[int]]:

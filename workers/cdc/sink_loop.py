@@ -27,6 +27,7 @@ from shared.errors import FleetError, InvalidEvent, Unavailable
 from workers.cdc.continuity import Place, Plan, Read, plan, rows_of
 from workers.cdc.quarantine import write_carefully
 from workers.cdc.sink import Batch, Entry, RowsRefused, Sink
+from workers.drain import never
 
 _EVERY_CHUNK = b"18446744073709551615"
 _BEFORE_ALL = b"0-0"
@@ -55,12 +56,13 @@ class SinkBounds:
 
 @dataclass(frozen=True, slots=True)
 class SinkTools:
-    """What the loop is given by the composition root."""
+    """What the loop is given by the composition root. resting: write nothing for now."""
 
     connect_redis: Callable[[], Redis]
     prefix: str
     log: Callable[..., None]
     bounds: SinkBounds = SinkBounds()
+    resting: Callable[[], bool] = never
 
 
 class Gap(Unavailable):
@@ -83,12 +85,17 @@ class SinkLoop:
         self._report_at = 0.0
         self._behind_since_us = 0
         self._count = _FIRST_COUNT
+        self.rests = False
         self.turned_at = time.monotonic()
 
     def run(self) -> None:
         """Until stop()."""
         while not self._stopping.is_set():
             self.turned_at = time.monotonic()
+            self.rests = self._tools.resting()
+            if self.rests:
+                self._stopping.wait(self._bounds.idle_seconds)
+                continue
             try:
                 self.turn()
             except (Unavailable, SourceStopped) as error:
@@ -105,8 +112,8 @@ class SinkLoop:
         return time.monotonic() - self.turned_at < self._bounds.stuck_seconds
 
     def ready(self) -> bool:
-        """The sink knows where it stands and goes on from there."""
-        return self._offset is not None and not self._why
+        """The sink knows where it stands and goes on from there, or was told to wait."""
+        return self.rests or (self._offset is not None and not self._why)
 
     def turn(self) -> int:
         """Reads some entries and writes what is whole of them; how many entries it read.
@@ -122,6 +129,8 @@ class SinkLoop:
             raise SourceStopped(
                 "malformed", broken.detail, "Nothing is skipped: cured, it goes on"
             )
+        elif time.monotonic() >= self._report_at:
+            self._look()
         self._tell(force=bool(reads))
         return len(reads)
 
@@ -147,6 +156,15 @@ class SinkLoop:
             self._why = ""
             self._tell(force=True)
         return self._offset
+
+    def _look(self) -> None:
+        """While nothing comes: the sink's database may be another one, or have been set back, and
+        what is told is what the collector begins with.
+        """
+        with self._sink.transaction():
+            self._offset = self._sink.lock_offset()
+        if self._offset is None:
+            raise Unavailable("the sink's offset is gone: it begins anew")
 
     def _begin(self) -> Offset:
         """A sink that has nothing: from the beginning of an epoch where the stream holds it, where
@@ -285,8 +303,6 @@ class SinkLoop:
             return
         name, behind = self._sink.name, checkpoint.place.seq - self._offset.seq
         seconds = time.time() - self._behind_since_us / 1e6 if behind > 0 else 0.0
-        telemetry.gauge("fleet_cdc_sink_seq", self._offset.seq, sink=name)
-        telemetry.gauge("fleet_cdc_sink_lag_events", max(behind, 0), sink=name)
         if self._behind_since_us or behind <= 0:
             telemetry.gauge("fleet_cdc_sink_lag_seconds", max(seconds, 0.0), sink=name)
 

@@ -14,15 +14,22 @@ from workers import http
 from workers.cdc.sink import Sink
 from workers.cdc.sink_loop import SinkBounds, SinkLoop, SinkTools
 from workers.collector import calm_collector
+from workers.drain import Gate, never
+from workers.drain_build import attend
 from workers.roles import load_settings
 
+JOIN_SECONDS = 5.0
+"""For the goodbye; without it the node is forgotten after some seconds."""
 
-def sink_loop(settings: Settings, sink: Sink, bounds: SinkBounds) -> SinkLoop:
-    """The loop of one sink, from settings."""
+
+def sink_loop(
+    settings: Settings, sink: Sink, bounds: SinkBounds, resting: Callable[[], bool] = never
+) -> SinkLoop:
+    """The loop of one sink, from settings. resting: write nothing for now (workers/drain.py)."""
     block_ms = int(bounds.idle_seconds * 1000)
     client = partial(data_client, settings.streams_redis, f"fleet-{sink.name}", block_ms=block_ms)
     log = telemetry.log(f"fleet.{sink.name}").info
-    return SinkLoop(sink, SinkTools(client, settings.prefix, log, bounds))
+    return SinkLoop(sink, SinkTools(client, settings.prefix, log, bounds, resting))
 
 
 def run_sink(role: str, make_sink: Callable[[Settings], Sink]) -> None:
@@ -34,9 +41,13 @@ def run_sink(role: str, make_sink: Callable[[Settings], Sink]) -> None:
         dsn=settings.sentry_dsn.get_secret_value() if settings.sentry_dsn else "",
         environment=settings.app_env,
     )
-    loop = sink_loop(settings, make_sink(settings), SinkBounds())
+    gate = Gate()
+    loop = sink_loop(settings, make_sink(settings), SinkBounds(), gate.is_closed)
     http.serve(settings.metrics_port, http.Probes(role, loop.alive, loop.ready))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: loop.stop())
     calm_collector()
+    attendance = attend(settings, role, gate, lambda: 0 if loop.rests else 1)
     loop.run()
+    attendance.stop()
+    attendance.join(JOIN_SECONDS)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import orjson
 
-from shared import telemetry
 from shared.cdc.shapes import ShapeWatch, Standing
 from shared.cdc.transaction import SourceTransaction
 from shared.changes import Table
@@ -38,7 +37,6 @@ class Standings:
         """Reading begins behind transaction `seq`."""
         with closing(self._connect()) as connection:
             self._watch = ShapeWatch(standings_at(connection, seq))
-        self._tell()
 
     def begin_epoch(self, seq: int) -> None:
         """Transaction `seq` begins an epoch in which everything captured is read anew: tables are
@@ -68,10 +66,6 @@ class Standings:
         if changed:
             with closing(self._connect()) as connection:
                 write_standings(connection, seq, changed)
-            self._tell()
-
-    def _tell(self) -> None:
-        telemetry.gauge("fleet_cdc_tables_stopped", len(self._watch.stopped))
 
 
 def standings_at(connection: Connection, seq: int) -> dict[str, Standing]:

@@ -13,7 +13,7 @@ from shared.cdc.transaction import Noted
 from shared.errors import FleetError
 from workers.cdc import snapshot
 from workers.cdc.appender import Appender
-from workers.cdc.beginning import RESTART, SNAPSHOT
+from workers.cdc.beginning import OF_BEGINNINGS, SNAPSHOT
 from workers.cdc.ports import Tools
 from workers.cdc.resume import NewEpoch, Rewind, resume
 
@@ -39,7 +39,6 @@ class Lag:
                 at = datetime.fromisoformat(str(row.values["at"])).replace(tzinfo=UTC)
                 self.beat_at_us = round(at.timestamp() * 1_000_000)
                 self.latency_us = max(now_us - self.beat_at_us, 0)
-                telemetry.gauge("fleet_cdc_lag_seconds", self.latency_us / 1e6)
 
     def seconds(self, now_us: int) -> float:
         """Whether we read or stand still: without a beat for longer than one takes, it grows."""
@@ -48,19 +47,15 @@ class Lag:
         overdue = (now_us - self.beat_at_us) / 1e6 - 2 * BEAT_SECONDS
         return max(self.latency_us / 1e6, overdue)
 
-    def tell(self, now_us: int) -> None:
-        if self.beat_at_us:
-            telemetry.gauge("fleet_cdc_lag_seconds", self.seconds(now_us))
-
 
 def serve(tools: Tools, stream: ChangeLog) -> None:
-    """Takes what is asked off the list; a restart is left there for `begin`."""
+    """Takes what is asked off the list; what a beginning answers is left there."""
     for request in stream.requests():
         if request.kind == SNAPSHOT:
             tools.snapshots.request(snapshot.Request(request.id, request.tables, request.by))
             stream.done(request)
-        elif request.kind == RESTART:
-            raise BeginAgain(f"restart asked by {request.by}: {request.reason}")
+        elif request.kind in OF_BEGINNINGS:
+            raise BeginAgain(f"{request.kind} asked by {request.by}: {request.reason}")
 
 
 def trim(
@@ -86,12 +81,7 @@ def trimmed(tools: Tools, stream: ChangeLog, appender: Appender) -> Extent:
     return extent
 
 
-def expose(appender: Appender, extent: Extent) -> None:
-    """The stream as metrics."""
-    place = appender.checkpoint.place
-    telemetry.gauge("fleet_cdc_seq", place.seq)
-    telemetry.gauge("fleet_cdc_epoch", place.epoch)
-    telemetry.gauge("fleet_cdc_stream_entries", extent.length)
-    telemetry.gauge("fleet_cdc_stream_bytes", extent.bytes)
+def expose(appender: Appender) -> None:
+    """What was appended since, as a metric; the exporter tells where the stream is."""
     telemetry.count("fleet_cdc_transactions_total", appender.appended)
     appender.appended = 0

@@ -9,6 +9,7 @@ before `use_prefix`, and one process can only serve one prefix.
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import importlib
 import os
@@ -202,6 +203,21 @@ def look(settings: Settings, job_id: str) -> JobState:
     return _state(_fetch(queue(settings), job_id))
 
 
+def failed(settings: Settings, limit: int) -> list[tuple[float, JobState]]:
+    """The newest jobs that failed for good, with when, in seconds since 1970."""
+    operator = queue(settings)
+    registry = operator.failed_job_registry
+    # Not RQ's own list: it tidies up first, which is not for a reader.
+    found = operator.connection.zrange(registry.key, -limit, -1, withscores=True)
+    told = []
+    for job_id, forgotten_at in reversed(found):
+        with contextlib.suppress(KeyError):  # forgotten this moment
+            state = _state(_fetch(operator, job_id.decode()))
+            told.append((forgotten_at - FAILURE_SECONDS, state))
+    operator.connection.close()
+    return told
+
+
 def states(
     settings: Settings,
     job_id: str,
@@ -283,7 +299,7 @@ def perform(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
     finally:
         job.meta["outcome"] = outcome
         progress.save()
-        telemetry.count("fleet_operator_jobs_total", job=name, outcome=outcome)
+        telemetry.count("fleet_operator_jobs_total", job_name=name, outcome=outcome)
         seconds = round(time.monotonic() - started, 6)
         _log.info("job", job=name, id=job.id, outcome=outcome, seconds=seconds)
     return {"outcome": outcome, **result}

@@ -38,6 +38,8 @@ ROWS = 10_000
 PATIENCE_SECONDS = 120.0
 """Without anything moving. Then nobody reads the streams, or a partition is halted."""
 LOOK_SECONDS = 1.0
+ROUNDS = 3
+"""Of asking and comparing. Under traffic a report may be there before the fill that it shows."""
 NOT_SETTLED = "nothing moved for a while: `fleet status`; once all is read: `fleet reconcile`"
 
 
@@ -72,11 +74,14 @@ def run(
         progress.update(sum(ended), note="sent; waiting until it is in the books")
         if not wait_until_settled(connection, redis, settings.prefix, progress, patience):
             return {**ended._asdict(), "reconciled": NOT_SETTLED}
-        unread = ask_exchanges(connection, progress, patience)
-        if not wait_until_settled(connection, redis, settings.prefix, progress, patience):
-            return {**ended._asdict(), "unread": unread, "reconciled": NOT_SETTLED}
-        accounts = books.reporting(connection)
-        compared = reconcile_all(connection, settings, accounts, progress.cancelled)
+        for _ in range(ROUNDS):
+            unread = ask_exchanges(connection, progress, patience)
+            if not wait_until_settled(connection, redis, settings.prefix, progress, patience):
+                return {**ended._asdict(), "unread": unread, "reconciled": NOT_SETTLED}
+            accounts = books.reporting(connection)
+            compared = reconcile_all(connection, settings, accounts, progress.cancelled)
+            if not compared.differing:
+                break
     return {**ended._asdict(), "unread": unread, "reconciled": compared._asdict()}
 
 
@@ -86,6 +91,7 @@ def ask_exchanges(connection: Any, progress: Progress, patience: float) -> int:
     cursor.execute(SQL["now"])
     (begun,) = cursor.fetchone()
     planner.ask_all_now(connection)
+    cursor.execute(SQL["fence"])
     connection.commit()
     unread, moved_at = -1, time.monotonic()
     while not progress.cancelled():

@@ -7,6 +7,11 @@ SELECT
 -- name: now
 SELECT UTC_TIMESTAMP(6)
 
+-- name: fence
+-- Whoever is still at an account with what the lost database said must not write: versions count up again after a
+-- restore, and one of them could fit.
+UPDATE fleet_sync_accounts SET version = version + 1000000, claimed_until = NULL
+
 -- name: unread
 -- Accounts that their exchanges have not answered everything since.
 SELECT COUNT(*) FROM fleet_sync_accounts WHERE state = 'active' AND (ran_at IS NULL OR ran_at < %s)

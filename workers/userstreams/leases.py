@@ -42,11 +42,17 @@ return #redis.call('zrange', KEYS[1], 0, -1)
 """
 
 
+def nodes_key(prefix: str) -> str:
+    """Sorted set: nodes by the time (ms) at which they count no more."""
+    return f"{prefix}userstreams:nodes"
+
+
 class Leases:
     """Of one node. redis: of the node's event loop. Every method raises Unavailable."""
 
     def __init__(self, redis: Any, prefix: str, owner: str, lease_ms: int) -> None:
         self._prefix = f"{prefix}userstreams:"
+        self._nodes = nodes_key(prefix)
         self._owner = owner
         self._ms = lease_ms
         self._redis = redis
@@ -56,7 +62,7 @@ class Leases:
 
     async def present(self) -> int:
         """Says that this node is there; how many are."""
-        return int(await self._run(self._present, [f"{self._prefix}nodes"], self._ms))
+        return int(await self._run(self._present, [self._nodes], self._ms))
 
     async def hold(self, account_ids: Sequence[int]) -> set[int]:
         """Those that are ours for the next lease_ms."""
@@ -72,7 +78,7 @@ class Leases:
 
     async def leave(self) -> None:
         try:
-            await self._redis.zrem(f"{self._prefix}nodes", self._owner)
+            await self._redis.zrem(self._nodes, self._owner)
         except (RedisError, OSError) as error:
             raise Unavailable(f"Redis is away ({type(error).__name__})") from None
 

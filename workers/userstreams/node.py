@@ -25,6 +25,7 @@ import MySQLdb
 
 from shared import telemetry
 from shared.errors import Unavailable
+from workers.drain import never
 from workers.userstreams import store
 from workers.userstreams.leases import Leases
 from workers.userstreams.line import Desk, Line
@@ -74,8 +75,11 @@ class UserStreams:
         make: Callable[[], Awaitable[Parts]],
         connect_mysql: Callable[[], Any],
         bounds: Bounds | None = None,
+        resting: Callable[[], bool] = never,
     ) -> None:
+        """resting: hold no account for now."""
         self._make = make
+        self._resting = resting
         self._connect = connect_mysql
         self._bounds = bounds or Bounds()
         # Its own: the loop's default threads may all be waiting for a venue that is away.
@@ -89,6 +93,7 @@ class UserStreams:
         self._stopping = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
+        self._rests = False
         self._venues: set[str] = set()
 
     # -- for the reader step -----------------------------------------------------------------------
@@ -106,6 +111,10 @@ class UserStreams:
     def info(self) -> dict[str, object]:
         states = Counter(running.line.state for running in list(self._lines.values()))
         return {"streams": len(self._lines), **{str(one): n for one, n in states.items()}}
+
+    def held(self) -> int:
+        """Accounts whose streams are here; while there may be some on their way, at least one."""
+        return len(self._lines) if self._rests else max(len(self._lines), 1)
 
     def ready(self) -> bool:
         return self._turned_at is not None
@@ -151,6 +160,13 @@ class UserStreams:
     async def _turn(self, parts: Parts, group: asyncio.TaskGroup) -> None:
         leases = parts.leases
         await self._ended(leases)
+        if self._resting():
+            await self._give_back(parts, list(self._lines))
+            await leases.leave()
+            self._rests = True
+            self._count()
+            return
+        self._rests = False
         nodes = await leases.present()
         mine = await leases.hold(list(self._lines))
         await self._taken_over(set(self._lines) - mine)

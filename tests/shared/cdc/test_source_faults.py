@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.cdc import source as log_source
 from shared.cdc.errors import SourceStopped
 from shared.cdc.source import Source
 from shared.cdc.transaction import Quiet, SourceTransaction
@@ -332,6 +333,38 @@ def test_another_server_goes_on_where_the_first_one_was_left(
         assert rows_of(found) == [("t", "c", None, [3, "last"])]
         assert found.ends.server != position.server
         assert strange.read(found.ends) == []
+
+
+def test_a_backup_loaded_into_a_new_server_is_not_taken_for_the_old_one(
+    servers: Mapping[str, str], server: OwnMySQL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MariaDB's numbers begin again: soon the new server has those that were read on the old."""
+    monkeypatch.setattr(log_source, "SETTLE_SECONDS", 0.2)
+    log = Log(server)
+    position = log.source.position()
+    server.run("INSERT INTO t VALUES (1, 'lost')")
+    (last,) = log.read(position)
+    assert log.source.broken(last.ends) == ""
+    with own_mysql(servers) as restored:
+        restored.run(TABLE, *("INSERT INTO t SELECT COUNT(*), 'new' FROM t" for _ in range(20)))
+        strange = Log(restored)
+        assert stops(strange, last.ends).reason in {"log_reset", "server_changed"}
+        assert strange.source.broken(last.ends)
+
+
+def test_it_says_whether_the_log_goes_on_from_a_place(
+    server: OwnMySQL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_source, "SETTLE_SECONDS", 0.2)
+    log = Log(server)
+    position = log.source.position()
+    server.run("INSERT INTO t VALUES (1, 'v')")
+    assert log.source.broken(position) == ""
+    assert "bytes" in log.source.broken(position._replace(pos=position.pos + 100_000))
+    assert "not the file" in log.source.broken(position._replace(mark="1"))
+    assert log.source.broken(position._replace(server="another", gtid=""))
+    reset(server)
+    assert log.source.broken(position)
 
 
 def test_a_log_that_is_off_is_an_error(servers: Mapping[str, str]) -> None:

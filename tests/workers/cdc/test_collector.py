@@ -511,6 +511,45 @@ def test_another_server_is_not_followed_silently(world: CollectorWorld) -> None:
         eventually(lambda: world.chunks()[-1].epoch == 2)
 
 
+def test_a_source_set_back_with_one_sink_begins_an_epoch_that_both_come_to(
+    world: CollectorWorld,
+) -> None:
+    """The audit log is older than the stream, TimescaleDB newer than the source."""
+    world.sinks = ("audit", "timescale")
+    world.new_sinks()
+    world.collect()
+    world.source.many(5)
+    found = world.collect()
+    world.has("timescale", found[-1])
+    world.has("audit", found[-1])
+    world.collect()  # trims
+    world.source.server, world.source.log = "server-b", world.source.log[:3]
+    world.has("audit", found[2])
+    with world.collecting():
+        eventually(lambda: (seen := world.stream.look()) and seen.stopped)
+        world.stream.request("recover", "an operator", reason="restored")
+        eventually(lambda: not world.stream.requests())
+        begun = eventually(world.chunks)[0]
+
+    assert (begun.epoch, begun.seq, begun.kind) == (2, found[-1].seq + 1, "control")
+    assert begun.text == "restored: the server is server-b"
+    assert world.snapshots.asked[-1].tables == ()
+
+
+def test_asked_to_recover_it_goes_on_where_nothing_is_broken(world: CollectorWorld) -> None:
+    world.source.many(2)
+    found = world.collect()
+    world.has("audit", found[-1])
+    with world.collecting():
+        world.stream.request("recover", "an operator", reason="Redis was lost")
+        eventually(lambda: not world.stream.requests())
+        world.source.many(1)
+        world.until_caught_up()
+
+    assert {one.epoch for one in world.chunks()} == {1}
+    assert not world.snapshots.asked[1:]
+
+
 def test_another_selection_begins_an_epoch_where_it_was(world: CollectorWorld) -> None:
     world.collect()
     world.source.many(2)

@@ -121,8 +121,21 @@ def test_the_beginning_of_an_epoch_is_enough_for_who_has_been_there() -> None:
 
 def test_a_restart_is_above_all_that_anybody_has() -> None:
     offsets = [one.offset for one in (has(12, 3), has(5, 4)) if one.offset]
-    found = restarted(Taken(checkpoint(9, 2), agrees=True), offsets, "purged")
-    assert found == NewEpoch(5, 12, None, "purged", afresh=False)
+    found = restarted(Taken(checkpoint(9, 2), agrees=True), offsets, "purged", (6, 0))
+    assert found == NewEpoch(5, 12, None, "purged", afresh=True)
+
+
+def test_a_restart_stands_in_the_stream_only_where_every_sink_comes_to_it_there() -> None:
+    def afresh(*reports: Report, agrees: bool = True, first: Any = (11, 0)) -> bool:
+        offsets = [one.offset for one in reports if one.offset]
+        return restarted(Taken(checkpoint(12), agrees), offsets, "why", first).afresh
+
+    assert not afresh(has(12), has(10))
+    assert not afresh(has(12), first=None)
+    assert afresh(has(12), has(9))  # restored: what it needs is gone
+    assert afresh(has(14), has(12))  # ahead of the stream: 13 would have two meanings
+    assert afresh(has(12), agrees=False)
+    assert afresh(has(12), has(2, 3))  # of an epoch that the stream lost
 
 
 @given(st.integers(1, 50), st.integers(1, 50), st.integers(0, 5))
