@@ -7,8 +7,9 @@ export FLEET_ENV_FILE ?= .servers.env
 PYTHON ?= python3
 BIN := .venv/bin
 DESK := $(PYTHON) deploy/servers/servers.py
+AUDIT := pip-audit==2.10.1
 
-.PHONY: demo test servers servers-stop tools up down bench chaos check lock clean
+.PHONY: demo test servers servers-stop tools up down bench chaos check audit lock clean
 
 demo: $(BIN)/fleet
 	@$(DESK) start
@@ -52,6 +53,11 @@ $(BIN)/fleet: requirements.lock deploy/fleet
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@install -m 755 deploy/fleet $(BIN)/fleet
+
+audit: $(BIN)/fleet # known vulnerabilities of requirements.lock; asks the internet, so not in CI
+	@test -x .fleet/audit/bin/pip-audit || { $(PYTHON) -m venv .fleet/audit && \
+	  .fleet/audit/bin/python -m pip install --quiet --disable-pip-version-check $(AUDIT); } || true
+	@$(BIN)/python -m deploy.audit .fleet/audit/bin/pip-audit
 
 lock: # new versions, with hashes, naming no index
 	@$(BIN)/pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras \

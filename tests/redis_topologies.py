@@ -9,16 +9,18 @@ import signal
 import socket
 import subprocess
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from dotenv import dotenv_values
 from redis import Redis
 from redis.exceptions import RedisError
 
 from shared.endpoints import Address, RedisSettings, Sentinels
 from tests.waiting import eventually
+from tests.workers.fleet_env import env_file
 
 HOST = "127.0.0.1"
 SLOTS = 16_384
@@ -91,6 +93,13 @@ class Server:
         except RedisError:
             return False
         return self._process is not None and told["process_id"] == self._process.pid
+
+
+def root() -> str:
+    """Of the shared servers. Which of the two databases they have does not matter here, so no test
+    asks for them and runs twice.
+    """
+    return dotenv_values(env_file())["SERVERS_ROOT"] or ""
 
 
 def free_ports(count: int) -> list[int]:
@@ -302,8 +311,8 @@ def lose_tail(master: Server, replica: Server, write: Callable[[], object]) -> N
 
 
 @contextmanager
-def own_cluster(servers: Mapping[str, str], *, replicas: bool = False) -> Iterator[OwnCluster]:
-    found = OwnCluster(servers["SERVERS_ROOT"], replicas=replicas)
+def own_cluster(*, replicas: bool = False) -> Iterator[OwnCluster]:
+    found = OwnCluster(root(), replicas=replicas)
     try:
         found.start()
         yield found
@@ -312,8 +321,8 @@ def own_cluster(servers: Mapping[str, str], *, replicas: bool = False) -> Iterat
 
 
 @contextmanager
-def own_sentinels(servers: Mapping[str, str]) -> Iterator[OwnSentinels]:
-    found = OwnSentinels(servers["SERVERS_ROOT"])
+def own_sentinels() -> Iterator[OwnSentinels]:
+    found = OwnSentinels(root())
     try:
         found.start()
         yield found

@@ -26,6 +26,8 @@ NEUTRAL = {
     "shared.telemetry",
     "shared.endpoints",
     "shared.queries",
+    "shared.redis_clients",
+    "shared.redis_cluster",
     "shared.changes",
     "shared.ledger",
 }

@@ -157,7 +157,7 @@ ALERTS: Mapping[str, Alert] = {
     ),
     # -- Laravel's queues
     "FleetLaravelQueueOld": Alert(
-        "laravel", "page", Above("fleet_laravel_queue_oldest_seconds", 30, ("queue",)), 15,
+        "laravel", "page", Above("fleet_laravel_queue_oldest_seconds", 30, ("queue",)), 5,
         "a job waits for {value} s on {queue}", "php artisan fleet:doctor; start the role laravel",
     ),
     "FleetLaravelJobsFailing": Alert(
@@ -252,7 +252,7 @@ ALERTS: Mapping[str, Alert] = {
         "the fleet's state cannot be read", "fleet doctor; the log of the role metrics",
     ),
     "FleetScheduleLate": Alert(
-        "fleet", "page", Above("fleet_schedule_overdue_seconds", 30, ("task",)), 15,
+        "fleet", "page", Above("fleet_schedule_overdue_seconds", 30, ("task",)), 10,
         "{task} is {value} s overdue", "are the roles beat, jobs and sync running?",
     ),
     "FleetTasksWaiting": Alert(

@@ -29,7 +29,7 @@ from workers.roles import load_settings
 WORKER_TTL = 45
 HEARTBEAT_SECONDS = 10
 # Not RQ's 30 s: a worker that is drained looks at the gate between two fetches.
-FETCH_SECONDS = 5
+FETCH_SECONDS = 2
 REST_SECONDS = 0.5
 JOIN_SECONDS = 5.0
 MAINTENANCE_SECONDS = 30
@@ -86,6 +86,10 @@ def make_worker(settings: Settings, gate: Gate) -> Any:
                 self.rests = False
                 found = super().dequeue_job_and_maintain_ttl(timeout, FETCH_SECONDS)
             return found
+
+        def execute_job(self, job: Any, queue: Any) -> None:
+            super().execute_job(job, queue)
+            operator.count_run(job)
 
         def heartbeat(self, *args: Any, **kwargs: Any) -> None:
             super().heartbeat(*args, **kwargs)

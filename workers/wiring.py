@@ -42,9 +42,13 @@ _log = telemetry.log(__name__)
 
 
 def _hide_arguments(headers: dict[str, Any] | None = None, **_: Any) -> None:
-    """Arguments never show in events, logs or Flower, whoever sends the task."""
+    """Arguments never show in events, logs or Flower, whoever sends the task. Nor does Sentry's key
+    in the broker, which its baggage holds.
+    """
     if headers is not None:
         headers["argsrepr"] = headers["kwargsrepr"] = HIDDEN
+        for held in (headers, headers.get("headers") or {}):
+            held.pop("baggage", None)
 
 
 def make_app(

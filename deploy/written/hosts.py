@@ -14,6 +14,7 @@ HEAD = "Written by `python -m deploy.written` from workers/roles.py: change that
 RELEASE = "/opt/tradefleet/current"
 SETTINGS = "/etc/tradefleet/fleet.env"
 RUN = "/run/tradefleet"
+STATE = "/var/lib/tradefleet"
 
 _UNIT = """\
 # {head}
@@ -90,7 +91,7 @@ directory={release}
 user=forge
 numprocs=1
 numprocs_start=1
-environment=FLEET_ENV_FILE="{settings}",FLEET_RUN_DIR="/home/forge/.tradefleet",\
+environment=FLEET_ENV_FILE="{settings}",FLEET_RUN_DIR="{run}",\
 FLEET_SLOT="%(process_num)d",PYTHONUNBUFFERED="1"
 autostart=true
 autorestart=true
@@ -101,7 +102,7 @@ stopasgroup=false
 killasgroup=true
 stopwaitsecs={drain}
 redirect_stderr=true
-stdout_logfile=/home/forge/.tradefleet/{name}-%(process_num)d.log
+stdout_logfile={run}/{name}-%(process_num)d.log
 stdout_logfile_maxbytes=50MB
 stdout_logfile_backups=3
 """
@@ -125,11 +126,12 @@ def programs() -> str:
     """deploy/supervisor/tradefleet.conf."""
     head = (
         f"; {HEAD}\n"
-        "; As Forge has it: sites of the user forge, the fleet beside them. More nodes of a role:\n"
-        "; numprocs. `mkdir -p /home/forge/.tradefleet` first; ports and logs are there.\n\n"
+        "; As Forge has it: the user forge runs the sites, and the fleet beside them. More nodes\n"
+        f"; of a role: numprocs. First `install -d -o forge {STATE}`; ports and logs are there.\n\n"
     )
-    release, settings = "/home/forge/tradefleet/current", "/home/forge/tradefleet/fleet.env"
     return head + "\n".join(
-        _PROGRAM.format(name=name, release=release, settings=settings, drain=role.drain_seconds)
+        _PROGRAM.format(
+            name=name, release=RELEASE, settings=SETTINGS, run=STATE, drain=role.drain_seconds
+        )
         for name, role in ROLES.items()
     )

@@ -303,7 +303,11 @@ def _sentence(loc: tuple[int | str, ...], kind: str, message: str, value: object
 
 
 def _shown(value: object) -> str:
-    """A foreign value for a message: printable ASCII, cut to a length a person reads."""
+    """A foreign value for a message: printable ASCII, cut to a length a person reads. What is in
+    an object or a list is not shown: a message is copied further than the event, and stays longer.
+    """
+    if isinstance(value, dict | list):
+        return "a JSON object" if isinstance(value, dict) else "a JSON array"
     if isinstance(value, bytes):
         value = value[: SHOWN_CHARACTERS + 1].decode("utf-8", "backslashreplace")
     text = ascii(value[: SHOWN_CHARACTERS + 1] if isinstance(value, str) else value)

@@ -41,6 +41,7 @@ from tests.bench import (
     rebuild,
     reverse,
     runtime,
+    scrape,
     sync,
     takeover,
 )
@@ -103,6 +104,7 @@ BENCHES: dict[str, Callable[[Place, Size], Figure | tuple[Figure, ...]]] = {
     "cdc-live": lambda p, s: cdc_live.live(p, seconds=s.latency_seconds),
     "cdc-memory": lambda p, s: cdc_memory.long_transaction(p, rows=s.reversed),
     "cdc-load": lambda p, s: cdc_load.load(p, events=s.fills, rounds=s.rounds),
+    "scrape": lambda p, s: scrape.scrape(p, scrapes=s.rounds * 40),
     "overview": lambda _, s: overview.overview(rounds=s.rounds * 10),
     "capacity": lambda p, s: capacity.capacity(p, events=s.fills),
     "alerts": lambda _, s: alerts.alerts(names=s.faults),

@@ -44,8 +44,8 @@ def main() -> int:
     flavour = server_values().get("SERVERS_FLAVOUR")
     if flavour not in {"mariadb", "mysql"}:
         raise SystemExit("storms need servers that can be killed: SERVERS=mariadb or SERVERS=mysql")
-    if options.one or options.breakages:
-        return breaking.command(options.one, at_once=options.cure, say=say)
+    if options.one or options.breakages is not None:
+        return breaking.command(options.one, options.breakages, at_once=options.cure, say=say)
     first = secrets.randbelow(1_000_000) if options.seed is None else options.seed
     seeds = range(first, first + options.seeds)
     exact: list[bool] = []

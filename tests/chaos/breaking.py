@@ -11,6 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+import MySQLdb
+
 from tests.chaos.breakages import BREAKAGES, Breakage
 from tests.chaos.own_fleet import EVERY_ROLE, OwnFleet, own_fleet
 from tests.chaos.watching import Watch
@@ -59,7 +61,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--break", dest="one", metavar="NAME", choices=[*BREAKAGES],
                         help="one of them; waits for Enter before the cure")  # fmt: skip
     parser.add_argument("--cure", action="store_true", help="at once")
-    parser.add_argument("--breakages", action="store_true", help="all of them, each cured")
+    parser.add_argument("--breakages", nargs="*", metavar="NAME", choices=[*BREAKAGES],
+                        help="these, or all of them, one after the other, each cured")  # fmt: skip
 
 
 def show(say: Callable[[str], None]) -> None:
@@ -67,13 +70,15 @@ def show(say: Callable[[str], None]) -> None:
         say("\n".join(describe(name)))
 
 
-def command(one: str | None, *, at_once: bool, say: Callable[[str], None]) -> int:
-    """`--break NAME`, or all; the exit code."""
+def command(
+    one: str | None, several: Sequence[str], *, at_once: bool, say: Callable[[str], None]
+) -> int:
+    """`--break NAME`, or several (none named: all); the exit code."""
     if one is not None:
         found = break_one(one, say, None if at_once else lambda: input("Enter cures it "))
         logs = None
     else:
-        outcome = run(tuple(BREAKAGES), say)
+        outcome = run(several or tuple(BREAKAGES), say)
         found, logs = outcome.found, outcome.logs
     for line in found:
         say(f"  DIFFERENCE {line}")
@@ -127,7 +132,7 @@ def run(names: Sequence[str], say: Callable[[str], None]) -> Outcome:
                     seen = break_and_cure(name, fleet, watch, say)
                 outcome.seen.append(seen)
                 outcome.found += seen.found
-            except AssertionError as error:  # a cure that did not work; the others are tried
+            except (AssertionError, MySQLdb.Error) as error:  # the others are tried nevertheless
                 outcome.found.append(f"{name}: {error}")
             left = watch.wait_quiet(CALM_SECONDS)
             outcome.found += [f"after {name}: {one.name}, {one.what}" for one in left]

@@ -15,7 +15,6 @@ import tempfile
 import threading
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
@@ -27,26 +26,13 @@ import MySQLdb
 
 from shared.errors import Unavailable
 from shared.exchanges.table import VENUES
-from shared.mysql.connection import connect
 from tests.chaos.exchange import Member as Account
 from tests.chaos.exchange import add_accounts, link_accounts
 from tests.chaos.fleet import Crew, Member
-from tests.chaos.recovery_world import (
-    PARTITIONS,
-    RecoveryWorld,
-    recovery_world,
-    rows,
-)
-from tests.chaos.sync_storm import OPENED_TWICE
-from tests.chaos.verdict import what_is_left
+from tests.chaos.recovery_verdict import differences, on_its_way, sinks_apart
+from tests.chaos.recovery_world import RecoveryWorld, recovery_world, rows
 from tests.desk import server_values
-from tests.sync_truth import BOOKED_FILLS, true_fill
 from tests.waiting import eventually
-from workers.cdc.rebuild_rows import AuditReader
-from workers.identities import check_account
-from workers.reconcile import reconcile_account
-from workers.registry import STREAMS
-from workers.status import collect
 from workers.sync import planner
 
 LONG_AGO_MS = 3_600_000
@@ -140,79 +126,15 @@ class Drill:
             planner.ask_all_now(connection)
             connection.commit()
 
+    def differences(self) -> list[str]:
+        return differences(self.world, self.accounts, self._since_ms)
+
     def _has_begun(self) -> bool:
         self.ask()
         begun = self.rows("SELECT COUNT(*) FROM fleet_sync_accounts WHERE since_ms IS NOT NULL")
         known = self.world.timescale.run("SELECT seq FROM fleet.cdc_offset WHERE seq > 1")
-        audit = self.audited("SELECT 1 FROM fleet_cdc_offset WHERE seq > 1")
+        audit = self.world.audited("SELECT 1 FROM fleet_cdc_offset WHERE seq > 1")
         return bool(begun[0][0] == len(self.accounts) and known and audit)
-
-    # -- judging -----------------------------------------------------------------------------------
-
-    def audited(self, sql: str) -> list[Any]:
-        return rows((self.world.audit or self.world.mysql).connection, sql)
-
-    def differences(self) -> list[str]:
-        """Books against the exchange, when everything is quiet."""
-        found: list[str] = []
-        settings = self.world.settings("migrate")
-        with closing(connect(settings.mysql)) as connection:
-            for account in self.accounts:
-                found += self._differences_of(connection, settings, account)
-        found += [f"parked: {row}" for row in self.rows("SELECT type, error FROM fleet_parked")]
-        found += [f"opened twice: {row}" for row in self.rows(OPENED_TWICE)]
-        return found
-
-    def _differences_of(self, connection: Any, settings: Any, account: Account) -> list[str]:
-        truth = self.world.exchange.do("truth", venue=account.venue, api_key=account.api_key)
-        since_ms = self._since_ms[account.account]
-        true = sorted(true_fill(one) for one in truth["fills"] if one["at_ms"] >= since_ms)
-        booked = sorted(self.rows(BOOKED_FILLS, account.account))
-        found = []
-        if booked != true:
-            lost = len(Counter(true) - Counter(booked))
-            found.append(
-                f"{account.name}: {len(booked)} fills, {len(true)} are true, {lost} lost"
-            )
-        found += [str(one) for one in reconcile_account(connection, settings, account.account)]
-        if violated := check_account(connection, account.account):
-            found.append(f"{account.name}: {violated} identities do not hold")
-        return found
-
-    def on_its_way(self) -> list[str]:
-        settings = self.world.settings("migrate")
-        with closing(connect(settings.mysql)) as connection, closing(
-            self.world.redis.client()
-        ) as redis:
-            return what_is_left(
-                collect(
-                    connection, redis, settings.prefix, STREAMS, PARTITIONS, budget_bytes=None
-                )
-            )
-
-    def sinks_apart(self) -> list[str]:
-        """Positions as they are in the source and as both sinks have them: not by our own proof."""
-        ours = {
-            json.dumps([str(account), product, instrument, side]): (qty, realized)
-            for account, product, instrument, side, qty, realized in self.rows(
-                "SELECT account_id, product, instrument, position_side, CAST(qty AS CHAR),"
-                " CAST(realized AS CHAR) FROM fleet_positions"
-            )
-        }
-        theirs: Any = {
-            json.dumps(json.loads(str(key))): (qty, realized)
-            for key, qty, realized in self.world.timescale.run(
-                "SELECT row_key, row->>'qty', row->>'realized' FROM fleet.row_state"
-                " WHERE table_name = 'fleet_positions' AND NOT deleted"
-            )
-        }
-        found = [] if ours == theirs else [f"timescale: positions {theirs}, true are {ours}"]
-        with closing((self.world.audit or self.world.mysql).connection()) as connection:
-            logged: Any = {
-                json.dumps(json.loads(key)): (row["qty"], row["realized"])
-                for key, row in AuditReader(connection).rows("fleet_positions", 2**62)
-            }
-        return found + ([] if ours == logged else [f"audit: positions {logged}, true are {ours}"])
 
 
 class Traffic:
@@ -364,7 +286,7 @@ def _run(drill: Drill, outcome: Outcome, say: Say) -> None:
         for one in drill.crew.members for words in one.own_deaths
     ]  # fmt: skip
     [(outcome.fills,)] = drill.rows("SELECT COUNT(*) FROM fleet_fills")
-    [(outcome.epoch,)] = drill.audited("SELECT epoch FROM fleet_cdc_offset")
+    [(outcome.epoch,)] = drill.world.audited("SELECT epoch FROM fleet_cdc_offset")
 
 
 def _lose(drill: Drill, outcome: Outcome, name: str, say: Say) -> list[str]:
@@ -392,7 +314,7 @@ def _lose(drill: Drill, outcome: Outcome, name: str, say: Say) -> list[str]:
         proof = drill.world.fleet("cdc", "verify")
     if proof.returncode:
         found.append(f"{name}: fleet cdc verify: {proof.stdout[-1500:]}{proof.stderr[-500:]}")
-    found += [f"{name}: {words}" for words in drill.sinks_apart()]
+    found += [f"{name}: {words}" for words in sinks_apart(drill.world)]
     say(f"  {name}: " + ", ".join(f"{part} {seconds:.1f} s" for part, seconds in took.items()))
     for line in outcome.told[name]:
         if line.startswith(("books:", "change capture:", "sinks:", "differing")):
@@ -407,7 +329,7 @@ def _settled(drill: Drill) -> list[str]:
         if time.monotonic() >= asks:
             drill.ask()
             asks = time.monotonic() + 4 * ASK_SECONDS
-        left = drill.on_its_way() or drill.differences()
+        left = on_its_way(drill.world) or drill.differences()
         if not left or time.monotonic() > end:
             return left
         time.sleep(TICK_SECONDS)

@@ -166,6 +166,10 @@ class RecoveryWorld:
             name=name, command=command, environ=self.environ(role), log=self.folder / f"{name}.log"
         )
 
+    def audited(self, sql: str) -> list[Any]:
+        """Of the audit log, wherever it is."""
+        return rows((self.audit or self.mysql).connection, sql)
+
     # -- MySQL -------------------------------------------------------------------------------------
 
     def dump_mysql(self) -> Path:

@@ -73,8 +73,8 @@ def rebuild(fleet: OwnFleet) -> None:
 
 def contradict(fleet: OwnFleet) -> None:
     """One fill, told twice with different prices."""
-    fleet.trade(45, trade_id="twice")
-    fleet.trade(45, trade_id="twice", price="101")
+    fleet.trade(45, trade_id="twice", side="buy")
+    fleet.trade(45, trade_id="twice", side="buy", price="101")
 
 
 def close_breaks(fleet: OwnFleet) -> None:
@@ -125,6 +125,7 @@ def dispatch(fleet: OwnFleet) -> None:
 
 def revoke(fleet: OwnFleet) -> None:
     fleet.exchange.do("change_account", venue="binance", api_key="key-1", revoked=True)
+    fleet.fleet("sync", "--all")
 
 
 def new_key(fleet: OwnFleet) -> None:
@@ -135,11 +136,13 @@ def new_key(fleet: OwnFleet) -> None:
 
 
 def ban(fleet: OwnFleet) -> None:
-    fleet.exchange.do("fault", kind="banned", venue="bybit", value=100, times=1)
+    fleet.exchange.do("fault", kind="banned", venue="binance", value=100, times=1)
+    fleet.fleet("sync", "--all")
 
 
 def unreadable(fleet: OwnFleet) -> None:
     fleet.exchange.do("fault", kind="unquoted", venue="bybit", times=None)
+    fleet.fleet("sync", "--all")
 
 
 def clear_faults(fleet: OwnFleet) -> None:

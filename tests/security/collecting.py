@@ -10,15 +10,16 @@ from typing import Any
 
 import psycopg
 from redis import Redis
+from zstandard import decompress
 
 from tests.chaos.own_fleet import LARAVEL_SCHEMA, OwnFleet
 from tests.security.secret_fleet import AUDIT_SCHEMA, BROKER_DATABASE, SecretFleet
 
 FLOWER = (
     "/", "/workers", "/workers?refresh=1", "/tasks", "/broker", "/metrics",
-    "/api/workers?refresh=1&status=0", "/api/tasks", "/api/task/types", "/api/queues/length",
-    "/tasks/datatable?draw=1&start=0&length=1000&search[value]=&order[0][column]=0"
-    "&order[0][dir]=asc&columns[0][data]=name",
+    "/api/workers?refresh=1", "/api/tasks", "/api/task/types", "/api/queues/length",
+    ("/tasks/datatable?draw=1&start=0&length=1000&search[value]=&order[0][column]=0"
+     "&order[0][dir]=asc&columns[0][data]=name"),
 )  # fmt: skip
 EXPORTER = ("/", "/status.json", "/runbooks", "/targets", "/ready", "/live")
 READABLE_BY_OTHERS = stat.S_IROTH
@@ -63,7 +64,8 @@ def _values(client: Redis, key: bytes) -> Iterator[bytes]:
         b"zset": lambda: anything.zrange(key, 0, -1),
         b"hash": lambda: [part for pair in anything.hgetall(key).items() for part in pair],
         b"stream": lambda: [part for _, fields in anything.xrange(key)
-                            for pair in fields.items() for part in pair],
+                            for name, value in fields.items()
+                            for part in (name, decompress(value) if name == b"z" else value)],
         b"none": list,
     }  # fmt: skip
     yield from (value or b"" for value in read[anything.type(key)]())

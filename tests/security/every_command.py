@@ -1,10 +1,12 @@
 """Types every command of `fleet`, with made-up arguments: `python -m tests.security.every_command`.
 
-What a person would see goes to the standard output, a bug's traceback as well.
+What a person would see goes to the standard output, a bug's traceback as well. CONTROL is one of
+the made-up arguments.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import tempfile
@@ -22,6 +24,7 @@ SECONDS = 8
 MADE_UP = {
     "DATE": "2026-07-01", "day": "2026-07-01", "first": "2026-07-01", "last": "2026-07-02",
     "row_key": "1", "seq": "1..2", "as_of": "2026-07-01T08:00Z", "stream": "orders",
+    "role": os.environ.get("CONTROL", "nobody"),
 }  # fmt: skip
 LEFT_OUT = {"watch", "help"}
 

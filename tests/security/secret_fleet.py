@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import shlex
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 
 from shared.laravel.encrypter import Encrypter
@@ -34,8 +33,8 @@ AUDIT_SCHEMA = "app_audit"
 BROKER_DATABASE = 2
 SECRETS = (
     "app_key", "previous_key", "mysql", "redis", "credentials_key", "exchange", "hash_key",
-    "sentry", "flower", "argument", "sealed_argument", "event", "token_column", "hashed_column",
-    "control",
+    "sentry", "flower", "argument", "sealed_argument", "event", "named", "token_column",
+    "hashed_column", "mistyped", "control",
 )  # fmt: skip
 NO_CLASS = "App\\Jobs\\Fleet\\Nobody"
 OPENS_ACCOUNTS = frozenset({"sync", "userstreams"})
@@ -122,7 +121,7 @@ class SecretFleet(OwnFleet):
 
     def flower(self, path: str, *, login: bool = True) -> tuple[int, bytes]:
         """Status and body."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.flower_port}{path}")  # noqa: S310 - loopback
+        request = urllib.request.Request(f"http://127.0.0.1:{self.flower_port}{path}")
         if login:
             word = base64.b64encode(f"fleet:{self.canaries['flower'].token}".encode()).decode()
             request.add_header("Authorization", f"Basic {word}")
@@ -149,12 +148,12 @@ class SecretFleet(OwnFleet):
             connection.commit()
 
     def poison(self) -> None:
-        """Events that are refused, each with the canary where it is refused."""
-        text = self.canaries["event"].token
+        """Events that are refused; some where a field's name says that it is a secret."""
+        text, secret = self.canaries["event"].token, self.canaries["named"].token
         self.trade(43, qty=text)
-        self.trade(43, executed_at_ms=text, note=text)
-        self.trade(43, side={"password": text})
-        self.record("order.filled.1", 43, f'{{"text": "{text}"')
+        self.trade(43, executed_at_ms=text, api_secret=secret)
+        self.trade(43, side={"password": secret})
+        self.record("order.filled.1", 43, f'{{"password": "{secret}"')
 
     def failing_jobs(self) -> None:
         """Laravel's: of no known class, one sealed; and what nobody can read."""
@@ -204,22 +203,34 @@ class SecretFleet(OwnFleet):
                 with suppress(Exception):  # it has just gone
                     self.mysql.run(f"KILL {int(number)}")
 
-    def misspelt(self) -> None:
+    def misspelt(self) -> subprocess.Popen[bytes]:
         """A role whose broker's address is no URL; what it says is a log like the others."""
-        broken = f"redis://own:{self.canaries['redis'].token}@127.0.0.1:port/2"
+        broken = f"redis://own:{self.canaries['mistyped'].token}@127.0.0.1:port/2"
         with (self.folder / "misspelt.log").open("ab") as log:
-            subprocess.run(
+            return subprocess.Popen(
                 [sys.executable, "-m", "workers.relay"], cwd=ROOT, stdin=subprocess.DEVNULL,
                 env={**self.environ("relay"), "FLEET_BROKER_URL": broken}, stdout=log, stderr=log,
-                timeout=30, check=False,
             )  # fmt: skip
 
-    def every_command(self, **more: str) -> subprocess.Popen[str]:
-        """Each in turn, in a process of its own; read its output."""
+    def every_command(self) -> subprocess.Popen[str]:
+        """Each in turn, in a process of its own, by somebody whose name and passwords are wrong."""
+        wrong = quote(self.canaries["mistyped"].password, safe="")
+        at = f"{self.mysql.where.host}:{self.mysql.where.port}"
+        redis = f"redis://own_cli:{wrong}@{self.redis.where.host}:{self.redis.where.port}"
         return subprocess.Popen(
             [sys.executable, "-m", "tests.security.every_command"], cwd=ROOT, text=True,
-            env={**self.environ("cli"), **more}, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env={
+                **self.environ("cli"),
+                "CONTROL": self.canaries["control"].token,
+                "DB_USERNAME": "own_mistyped",
+                "DB_PASSWORD": self.canaries["mistyped"].password,
+                "REDIS_PASSWORD": self.canaries["mistyped"].password,
+                "FLEET_BROKER_URL": f"{redis}/{BROKER_DATABASE}",
+                "FLEET_STREAMS_REDIS_URL": f"{redis}/0",
+                "FLEET_AUDIT_URL": f"mysql://own_cli:{wrong}@{at}/{AUDIT_SCHEMA}",
+                "FLEET_TIMESCALE_URL": f"postgresql://own_cli:{wrong}@127.0.0.1:{self._port}/x",
+            },
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
     def logs(self) -> dict[str, bytes]:
@@ -244,16 +255,16 @@ class CommandLines:
         self._thread = threading.Thread(target=self._run, name="command-lines", daemon=True)
 
     def look(self) -> None:
-        for entry in os.listdir("/proc"):
-            if entry.isdigit():
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
                 with suppress(FileNotFoundError, ProcessLookupError):
-                    self.seen.add(Path(f"/proc/{entry}/cmdline").read_bytes())
+                    self.seen.add((entry / "cmdline").read_bytes())
 
     def _run(self) -> None:
         while not self._ending.wait(0.1):
             self.look()
 
-    def __enter__(self) -> CommandLines:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

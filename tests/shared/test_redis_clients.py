@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from redis.exceptions import NoPermissionError
 from shared.endpoints import Certificates, RedisSettings
 from shared.redis_clients import async_client, client
 from tests.own_certificates import authority
-from tests.redis_topologies import HOST, Server, free_ports
+from tests.redis_topologies import HOST, Server, free_ports, root
 
 WORD = "a word/of:its@own"
 
@@ -25,14 +25,14 @@ WORD = "a word/of:its@own"
 class Guarded:
     """A Redis that speaks TLS to known clients only, has a socket, and one user `desk`."""
 
-    def __init__(self, root: str) -> None:
-        self.folder = Path(root) / "tmp" / f"guarded-{uuid.uuid4().hex[:8]}"
+    def __init__(self, inside_of: str) -> None:
+        self.folder = Path(inside_of) / "tmp" / f"guarded-{uuid.uuid4().hex[:8]}"
         self.folder.mkdir()
         self.ca = authority(self.folder, "ours")
         inside = f"/tmp/{self.folder.name}"  # noqa: S108 - the root's own
         plain, self.tls_port = free_ports(2)
         self.server = Server(
-            root, plain,
+            inside_of, plain,
             [
                 "--port", str(plain), "--bind", HOST, "--save", "", "--dir", inside,
                 "--tls-port", str(self.tls_port), "--tls-auth-clients", "yes",
@@ -46,8 +46,8 @@ class Guarded:
 
     def start(self) -> None:
         self.server.start()
-        self.server.say("ACL", "SETUSER", "desk", "on", f">{WORD}", "~desk:*", "+ping", "+set",
-                        "+get", "+hello", "+select", "+client|setname", "+client|setinfo")  # fmt: skip
+        rights = "~desk:* +ping +set +get +hello +select +client|setname +client|setinfo"
+        self.server.say("ACL", "SETUSER", "desk", "on", f">{WORD}", *rights.split())
 
     def where(self, **changed: object) -> RedisSettings:
         files = Certificates(
@@ -63,8 +63,8 @@ class Guarded:
 
 
 @pytest.fixture(scope="module")
-def guarded(servers: Mapping[str, str]) -> Iterator[Guarded]:
-    found = Guarded(servers["SERVERS_ROOT"])
+def guarded() -> Iterator[Guarded]:
+    found = Guarded(root())
     try:
         found.start()
         yield found

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from celery import Celery
@@ -147,6 +147,15 @@ def test_arguments_never_show_whoever_sends(app: Celery, around: Surroundings) -
     for message in raw:
         headers = json.loads(message)["headers"]
         assert headers["argsrepr"] == headers["kwargsrepr"] == "(hidden)"
+
+
+def test_the_key_of_sentry_is_not_left_in_the_broker(app: Celery, around: Surroundings) -> None:
+    baggage = {"baggage": "sentry-public_key=canary"}
+    app.tasks["fleet.trim_streams"].apply_async(headers={**baggage, "headers": dict(baggage)})
+    (message,) = cast(
+        "Any", around.redis().lrange(f"{around.settings.broker_prefix}fleet.jobs", 0, -1)
+    )
+    assert b"canary" not in message
 
 
 def test_a_second_run_at_the_same_time_is_skipped(around: Surroundings) -> None:

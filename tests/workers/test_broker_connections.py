@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,8 @@ LOGIN = f"broker:{quote(WORD, safe='')}"
 
 
 @pytest.fixture(scope="module")
-def sentinels(servers: Mapping[str, str]) -> Iterator[OwnSentinels]:
-    with own_sentinels(servers) as found:
+def sentinels() -> Iterator[OwnSentinels]:
+    with own_sentinels() as found:
         for one in found.data:
             one.say(*EVERYTHING)
         yield found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Self
 
 import MySQLdb
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared import telemetry
 from shared.errors import Unavailable
 from shared.mysql.connection import connect
 from shared.mysql.offsets import SQL as OFFSETS_SQL
@@ -279,10 +281,16 @@ def failing_for(*trades: str) -> tuple[set[str], Callable[[Any, Sequence[Any]], 
 @database
 def test_one_failing_event_is_parked_alone_and_reported_with_its_traceback(world: World) -> None:
     _, apply = failing_for("5")
+    failures = partial(
+        telemetry.meter().registry.get_sample_value, "fleet_handler_failures_total",
+        {"stream": "orders", "type": "order.filled.1"},
+    )  # fmt: skip
+    before = failures() or 0
     with Steps(world, table=with_apply(apply)) as steps:
         ids = world.add_fills(7, range(1, 21))
         steps.turn()
     assert world.parked() == [(ids[4], "handler_failed")]
+    assert failures() == before + 1
     assert world.trades(7) == [str(trade) for trade in range(1, 21) if trade != 5]
     assert world.offset(0, "last_id, entries_read, handler_failures") == (ids[-1], 20, 1)
     assert world.one("SELECT incomplete FROM fleet_account_state WHERE account_id = 7") == 1

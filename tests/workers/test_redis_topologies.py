@@ -5,8 +5,9 @@ Every role works with its own user and exactly the rights that `fleet doctor --g
 
 from __future__ import annotations
 
+import math
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -31,10 +32,9 @@ from tests.runtime_world import PARTITIONS, World, fill, running
 from tests.timescale_world import Timescale
 from tests.waiting import eventually
 from workers.build import relay_of
+from workers.exposure import memory
 from workers.grants import PASSWORD, grants
 from workers.relay import Relay, RelayBounds
-
-pytestmark = pytest.mark.database
 
 ACCOUNTS = range(1, 13)
 WORD = "a word/of:its@own"
@@ -42,8 +42,8 @@ QUICK = RelayBounds(idle_seconds=0.005, pause_seconds_most=0.05, generation_seco
 
 
 @pytest.fixture(scope="module")
-def cluster(servers: Mapping[str, str]) -> Iterator[OwnCluster]:
-    with own_cluster(servers, replicas=True) as found:
+def cluster() -> Iterator[OwnCluster]:
+    with own_cluster(replicas=True) as found:
         yield found
 
 
@@ -97,8 +97,8 @@ class Flow:
 
 
 @pytest.fixture(scope="module")
-def sentinels(servers: Mapping[str, str]) -> Iterator[OwnSentinels]:
-    with own_sentinels(servers) as found:
+def sentinels() -> Iterator[OwnSentinels]:
+    with own_sentinels() as found:
         yield found
 
 
@@ -258,3 +258,30 @@ def test_a_primary_that_fails_over_behind_sentinel_loses_nothing_of_the_outbox(
         eventually(lambda: flow.world.logged("redis_generation_changed"))
         assert flow.world.logged("redis_lost_data"), "the node saw it"
         assert sentinels.primary() is not primary
+
+
+def test_memory_is_told_of_the_fullest_node(on_cluster: Flow, cluster: OwnCluster) -> None:
+    world = on_cluster.world
+    with on_cluster.flowing():
+        on_cluster.record(1)
+        on_cluster.until_booked(5)
+    settings = on_cluster.of("metrics")
+    told = {one.metric: one.value for one in memory.read(settings)}
+    sizes: dict[str, int] = {}
+    for number in range(PARTITIONS):
+        key = world.key(number)
+        size = cluster.master_of(key).say("MEMORY USAGE", key) or 0
+        node = cluster.master_of(key).name
+        sizes[node] = sizes.get(node, 0) + int(size)
+    assert told["fleet_redis_used_bytes"] == max(sizes.values())
+    assert told["fleet_redis_budget_bytes"] == math.inf
+    nodes = cluster.primaries()
+    try:
+        for at, one in enumerate(nodes, 1):
+            one.say("CONFIG", "SET", "maxmemory", at * 100_000_000)
+        told = {one.metric: one.value for one in memory.read(settings)}
+        assert told["fleet_redis_budget_bytes"] == 25_000_000, "a quarter of the smallest"
+        assert told["fleet_redis_server_max_bytes"] == 100_000_000
+    finally:
+        for one in nodes:
+            one.say("CONFIG", "SET", "maxmemory", 0)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import urllib.request
 import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -15,6 +16,7 @@ from shared.errors import FleetError, SettingsError
 from tests.waiting import eventually
 from tests.workers import operator_node
 from tests.workers.fleet_env import ROOT, Surroundings, forget_rq, keys, process, surroundings
+from workers.drain_build import ask_to_drain, look_at_drain, undrain
 from workers.jobs import operator, table
 from workers.jobs.operator import JobState, Progress
 
@@ -44,6 +46,12 @@ def end_of(around: Surroundings, job_id: str, seconds: float = 30) -> JobState:
     return state
 
 
+def scraped(around: Surroundings) -> str:
+    url = f"http://127.0.0.1:{around.environ['FLEET_METRICS_PORT']}/metrics"
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return str(answer.read().decode())
+
+
 def test_a_job_runs_and_tells_its_progress(around: Surroundings, tmp_path: Path) -> None:
     with worker(around, tmp_path / "log"):
         job_id = operator.enqueue(around.settings, "count", {"to": 30, "pause": 0.05}, actor="ann")
@@ -59,6 +67,8 @@ def test_a_failed_job_says_why(around: Surroundings, tmp_path: Path) -> None:
     with worker(around, tmp_path / "log"):
         job_id = operator.enqueue(around.settings, "fail", {})
         state = end_of(around, job_id)
+        counted = 'fleet_operator_jobs_total{job_name="fail",outcome="failed"} 1.0'
+        eventually(lambda: counted in scraped(around))  # by the worker: the horse is gone
     assert state.status == "failed"
     assert state.error == "ValueError: no such account"
     with pytest.raises(FleetError, match="no such account"):
@@ -110,6 +120,24 @@ def test_a_stop_of_the_worker_hands_the_job_to_the_next(
     with worker(around, tmp_path / "two"):
         done = end_of(around, job_id)
     assert done.status == "finished"
+    assert done.result["from"] == waiting.checkpoint["at"] > 0
+
+
+def test_a_drained_worker_hands_its_job_back_and_goes_on_with_it_later(
+    around: Surroundings, tmp_path: Path
+) -> None:
+    settings = around.settings
+    with worker(around, tmp_path / "log") as node:
+        job_id = operator.enqueue(settings, "count", {"to": 400, "pause": 0.02})
+        eventually(lambda: operator.look(settings, job_id).done > 0, 20)
+        ask_to_drain(settings, "rq", "")
+        eventually(lambda: look_at_drain(settings, "rq").done, 20)
+        waiting = operator.look(settings, job_id)
+        assert waiting.status == "queued"
+        assert waiting.checkpoint is not None
+        undrain(settings, "rq")
+        done = end_of(around, job_id)
+        assert node.poll() is None
     assert done.result["from"] == waiting.checkpoint["at"] > 0
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
+from shared.redis_cluster import masters
 from shared.settings import Settings
 from shared.streams.connection import control_client
 from workers.alerts import Sample
@@ -20,14 +21,21 @@ def read(settings: Settings) -> Iterator[Sample]:
     with closing(control_client(settings.streams_redis, NAME)) as redis:
         used = streams_bytes(redis, settings.prefix, STREAMS, settings.partitions)
         budget = budget_bytes(settings, redis)
-        memory: Any = redis.info("memory")
-        persistence: Any = redis.info("persistence")
+        nodes = masters(redis)
+        memories: list[Any] = [node.info("memory") for node in nodes]
+        persistences: list[Any] = [node.info("persistence") for node in nodes]
+    server_used, server_max = max(map(_server, memories), key=lambda pair: pair[0] / pair[1])
     yield tell("fleet_redis_used_bytes", used)
     yield tell("fleet_redis_budget_bytes", math.inf if budget is None else budget)
     yield tell("fleet_redis_budget_used_ratio", used / budget if budget else 0)
-    yield tell("fleet_redis_server_used_bytes", int(memory["used_memory"]))
-    yield tell("fleet_redis_server_max_bytes", int(memory["maxmemory"]) or math.inf)
-    yield tell("fleet_redis_durable", durable(persistence))
+    # Of a cluster: the node that is nearest to its limit, and whether all of them keep it.
+    yield tell("fleet_redis_server_used_bytes", server_used)
+    yield tell("fleet_redis_server_max_bytes", server_max)
+    yield tell("fleet_redis_durable", all(map(durable, persistences)))
+
+
+def _server(memory: Mapping[str, Any]) -> tuple[int, float]:
+    return int(memory["used_memory"]), int(memory["maxmemory"]) or math.inf
 
 
 def durable(persistence: Mapping[str, Any]) -> bool:

@@ -107,10 +107,13 @@ def pushed_at(payload: bytes, otherwise: float) -> float:
 
 
 class Schedules:
-    """What beat starts. A task that never ended well is late since `since` (1970 seconds)."""
+    """What beat starts. A task that never ended well is late since `since` (1970 seconds), or since
+    Redis lost when it did: beat counts anew as well.
+    """
 
     def __init__(self, since: float) -> None:
         self._since = since
+        self._known: frozenset[str] = frozenset()
 
     def read(self, settings: Settings) -> Iterator[Sample]:
         now = time.time()
@@ -130,6 +133,9 @@ class Schedules:
             yield tell("fleet_queue_depth", depth, queue=queue)
         running = {task for task, one in zip(SCHEDULED, rest[len(QUEUES) :], strict=True) if one}
         ended = {name.decode(): int(at) for name, at in successes.items()}
+        if self._known - ended.keys():
+            self._since = now
+        self._known = frozenset(ended)
         yield from self._tasks(now, ended, running)
 
     def _tasks(

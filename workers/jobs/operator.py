@@ -289,7 +289,8 @@ def perform(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
     connection, key = job.connection, _cancel_key(settings, job.id)
     progress = Progress(job, lambda: bool(connection.exists(key)), lambda: Stopping.asked)
     started = time.monotonic()
-    outcome = "failed"
+    outcome = job.meta["outcome"] = "failed"
+    job.save_meta()  # if it is killed it has failed, whatever an earlier run said
     try:
         result = _body(table.OPERATOR_JOBS[name].run)(settings, progress, **kwargs)
         if progress.interrupted():
@@ -299,10 +300,21 @@ def perform(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
     finally:
         job.meta["outcome"] = outcome
         progress.save()
-        telemetry.count("fleet_operator_jobs_total", job_name=name, outcome=outcome)
         seconds = round(time.monotonic() - started, 6)
         _log.info("job", job=name, id=job.id, outcome=outcome, seconds=seconds)
     return {"outcome": outcome, **result}
+
+
+def count_run(job: Any) -> None:
+    """In the worker, when the work-horse is gone, and with it whatever it counted itself. A failed
+    run that RQ tries again is `retried`.
+    """
+    meta, status = job.get_meta(refresh=True), job.get_status(refresh=True)
+    outcome = "cancelled" if status == "stopped" else meta.get("outcome", "failed")
+    if outcome == "failed" and status != "failed":
+        outcome = "retried"
+    name = meta.get("name", "")
+    telemetry.count("fleet_operator_jobs_total", job_name=name, outcome=outcome)
 
 
 def _body(path: str) -> Callable[..., dict[str, Any]]:

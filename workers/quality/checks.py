@@ -42,11 +42,11 @@ class Check(NamedTuple):
     history: bool = False
 
 
-def _counted(name: str, *words: Any) -> Callable[[Sources], Found]:
+def _counted(sql: str, *words: Any) -> Callable[[Sources], Found]:
     """A statement that finds both numbers."""
 
     def look(sources: Sources) -> Found:
-        ((good, total),) = sources.rows(SQL[name], words)
+        ((good, total),) = sources.rows(sql, words)
         return Found(int(good), int(total))
 
     return look
@@ -84,16 +84,16 @@ def _fresh_seconds() -> tuple[int, ...]:
 
 CHECKS: Mapping[str, Check] = {
     "outbox_confirmed": Check(
-        "completeness", 0.999, _counted("outbox_confirmed"),
+        "completeness", 0.999, _counted(SQL["outbox_confirmed"]),
         "rows of the outbox of more than a minute ago that are in the books",
         "fleet status: do the roles relay and streams run?",
     ),
     "books_complete": Check(
-        "completeness", 1.0, _counted("books_complete"),
+        "completeness", 1.0, _counted(SQL["books_complete"]),
         "accounts without a parked event", "fleet parked list",
     ),
     "accounts_owned": Check(
-        "completeness", 1.0, _counted("accounts_owned"),
+        "completeness", 1.0, _counted(SQL["accounts_owned"]),
         "accounts whose P&L belongs to a user", "fleet owners list, fleet owners set",
     ),
     "tables_captured": Check(
@@ -105,12 +105,12 @@ CHECKS: Mapping[str, Check] = {
         "newest transactions that the audit log has", "fleet cdc verify",
     ),
     "identities_hold": Check(
-        "accuracy", 1.0, _counted("identities_hold"),
+        "accuracy", 1.0, _counted(SQL["identities_hold"]),
         "accounts whose books agree with themselves",
         "fleet breaks list; fleet rebuild --account N",
     ),
     "accounts_reconciled": Check(
-        "accuracy", 1.0, _counted("accounts_reconciled", SHOWN),
+        "accuracy", 1.0, _counted(SQL["accounts_reconciled"], SHOWN),
         "accounts whose books agree with their exchange", "fleet reconcile; fleet breaks list",
     ),
     "audit_chain": Check(
@@ -123,11 +123,11 @@ CHECKS: Mapping[str, Check] = {
         "fleet status; more nodes of the role streams",
     ),
     "accounts_fresh": Check(
-        "timeliness", 0.99, _counted("accounts_fresh", *_fresh_seconds()),
+        "timeliness", 0.99, _counted(SQL["accounts_fresh"], *_fresh_seconds()),
         f"accounts read within {TURNS} turns of their tier", "fleet sync",
     ),
     "accounts_once": Check(
-        "uniqueness", 1.0, _counted("accounts_once"),
+        "uniqueness", 1.0, _counted(SQL["accounts_once"]),
         "accounts that are linked once: of one that is linked twice everything counts twice",
         "fleet sync; unlink one of them in the application",
     ),

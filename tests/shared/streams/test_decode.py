@@ -215,3 +215,15 @@ def test_a_foreign_value_is_shown_cut_and_in_plain_ascii() -> None:
     assert error.detail.isascii()
     assert error.detail.isprintable()
     assert len(error.detail) < 400
+
+
+@pytest.mark.parametrize(("held", "shown"), [('{"password": "p"}', "object"), ('["p"]', "array")])
+def test_what_is_in_an_object_or_a_list_is_not_shown(held: str, shown: str) -> None:
+    class Narrow(TypedDict):
+        side: int
+
+    table = routes({"narrow.made.1": Kind("notes", Narrow)})
+    data = f'{{"side": {held}}}'.encode()
+    with pytest.raises(InvalidEvent) as caught:
+        decode("notes", 0, 1, "5-1", fields(type=b"narrow.made.1", data=data), table)
+    assert f"`side` is a JSON {shown}, must be" in caught.value.detail

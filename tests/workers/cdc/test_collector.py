@@ -12,7 +12,6 @@ import orjson
 import pytest
 from redis import Redis
 
-from shared import telemetry
 from shared.cdc.checkpoint import Stopped
 from shared.cdc.envelope import encode_row
 from shared.cdc.errors import SourceStopped
@@ -621,15 +620,14 @@ def test_a_full_stream_makes_it_wait_and_a_transaction_is_never_cut(world: Colle
 
 
 def test_the_lag_is_told_from_the_heartbeat(world: CollectorWorld) -> None:
-    with world.collecting():
+    with world.collecting() as collector:
         eventually(world.stream.look)
         at = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
         world.source.commit(noted=[beat(at)])
         world.until_caught_up()
-        lag = partial(telemetry.meter().registry.get_sample_value, "fleet_cdc_lag_seconds")
-        eventually(lambda: (found := lag()) is not None and 0 <= found < 5)
+        eventually(lambda: (seen := collector.reading()) and 0 <= seen.behind_seconds < 5)
         world.source.commit(noted=[beat("2020-01-01T00:00:00.000001")])
-        eventually(lambda: (lag() or 0) > 86_400)
+        eventually(lambda: (seen := collector.reading()) and seen.behind_seconds > 86_400)
 
 
 def test_settings_that_lose_data_are_refused_before_anything_is_read(
