@@ -145,7 +145,7 @@ BREAKAGES: Mapping[str, Breakage] = {
     "redis-lost": Breakage(
         "FleetRedisLost", "FLUSHALL", broken.flush_redis,
         "nothing; fleet recover where Laravel writes to the streams itself", broken.recover,
-        (*_BOOKS, "rq", *_CAPTURE), ("FleetPartitionUnowned", "FleetCaptureUnowned"),
+        (*_BOOKS, "rq", *_CAPTURE), ("FleetPartitionUnowned", "FleetCaptureUnowned", "FleetScheduleLate"),
     ),
     "budget-full": Breakage(
         "FleetRedisBudget", "no stream worker, and fills of several MB", broken.fill_budget,
@@ -200,6 +200,7 @@ BREAKAGES: Mapping[str, Breakage] = {
     "venue-bans-us": Breakage(
         "FleetVenuePaused", "a venue bans this address for 100 s", work.ban,
         "wait; who else uses the address?", work.clear_faults, _EXCHANGES,
+        ("FleetSyncFailing",),
     ),
     "venue-unreadable": Breakage(
         "FleetSyncFailing", "a venue writes amounts as JSON numbers", work.unreadable,
@@ -208,7 +209,8 @@ BREAKAGES: Mapping[str, Breakage] = {
     ),
     "binlog-purged": Breakage(
         "FleetCaptureStopped", "MySQL purged what was not captured", work.purge,
-        "fleet cdc restart --reason …", work.restart_capture, _CAPTURE, ("FleetCaptureUnowned",),
+        "fleet cdc restart --reason …", work.restart_capture, _CAPTURE,
+        ("FleetCaptureUnowned", "FleetPurgeNear"),
     ),
     "binlog-short": Breakage(
         "FleetPurgeNear", "binlog_expire_logs_seconds = 600", work.expire(600),
@@ -232,8 +234,8 @@ BREAKAGES: Mapping[str, Breakage] = {
         "start the role jobs", _start("jobs"), _TASKS, ("FleetScheduleLate",),
     ),
     "job-of-operator-fails": Breakage(
-        "FleetOperatorJobsFail", "fleet rebuild, and the role rq may not read the fills",
-        work.fail_a_job, "the lines of fleet doctor --grants; fleet rebuild again", work.job_again,
+        "FleetOperatorJobsFail", "fleet rebuild of an account that nobody has", work.fail_a_job,
+        "fleet rebuild --account 44", work.rebuild,
         ("rq", *_BOOKS),
     ),
 }  # fmt: skip

@@ -177,8 +177,10 @@ def resync(fleet: OwnFleet) -> None:
 
 
 def refuse_rows(fleet: OwnFleet) -> None:
+    ((now,),) = fleet.mysql.run("SELECT MAX(committed_at) FROM fleet_change_log")
     fleet.mysql.run(
-        f"ALTER TABLE fleet_change_log ADD CONSTRAINT no_notes CHECK (table_name <> '{NOTES}')"
+        "ALTER TABLE fleet_change_log ADD CONSTRAINT no_notes"
+        f" CHECK (table_name <> '{NOTES}' OR committed_at <= '{now:%F %T.%f}')"
     )
     fleet.note("refused")
 
@@ -208,14 +210,10 @@ def give_grants(role: str) -> Callable[[OwnFleet], object]:
 
 
 def fail_a_job(fleet: OwnFleet) -> None:
-    take_grant("rq", "fleet_fills")(fleet)
+    """Somebody mistypes an account."""
+    fleet.trade(44, 2)
     with suppress(AssertionError):  # the command says that it failed
-        rebuild(fleet)
-
-
-def job_again(fleet: OwnFleet) -> None:
-    fleet.grant("rq")
-    rebuild(fleet)
+        fleet.fleet("rebuild", "--account", "999")
 
 
 def pile_up(fleet: OwnFleet) -> None:

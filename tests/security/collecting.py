@@ -57,7 +57,7 @@ def redis(fleet: OwnFleet) -> dict[str, bytes]:
 
 def _values(client: Redis, key: bytes) -> Iterator[bytes]:
     anything: Any = client
-    read = {
+    read: dict[bytes, Any] = {
         b"string": lambda: [anything.get(key)],
         b"list": lambda: anything.lrange(key, 0, -1),
         b"set": lambda: anything.smembers(key),

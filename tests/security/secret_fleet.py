@@ -104,10 +104,11 @@ class SecretFleet(OwnFleet):
     def _redis_users(self, password: str) -> None:
         """With exactly the rights that `fleet doctor --grants` prints."""
         with closing(self.client()) as client:
+            command: Any = client.execute_command
             for row in grants(self.settings("migrate"), lambda role: f"own_{role}"):
                 for _, line in row.redis:
                     words = [word.replace(PASSWORD, password) for word in shlex.split(line)]
-                    client.execute_command(*words)
+                    command(*words)
 
     # -- Flower has no port file -------------------------------------------------------------------
 
@@ -195,9 +196,10 @@ class SecretFleet(OwnFleet):
                          for user, host in map(_texts, users)))  # fmt: skip
         names = [f"own_{role}" for role in (*self.running, "cli")]
         with closing(self.client()) as client:
+            command: Any = client.execute_command
             for name in names:
-                client.execute_command("ACL", "SETUSER", name, "resetpass", f">{redis}")
-                client.execute_command("CLIENT", "KILL", "USER", name)
+                command("ACL", "SETUSER", name, "resetpass", f">{redis}")
+                command("CLIENT", "KILL", "USER", name)
         for number, user in self.mysql.run("SELECT id, user FROM information_schema.processlist"):
             if str(user).startswith("own_"):
                 with suppress(Exception):  # it has just gone

@@ -39,8 +39,8 @@ SETTINGS = "/api/workers?refresh=1"
 EVENTS = r"redis own_streams:\{orders:.*|mysql app\.fleet_(outbox|parked)\.data"
 MAY_STAND = {
     # What Laravel put there itself, and what we set aside of it unread.
-    "argument": r"redis (own_(queues|fleet:quarantine)|trade_desk_horizon):.*|mysql app_laravel\.failed_jobs\.payload"
-                r"|mysql app\.fleet_quarantine\.payload",
+    "argument": r"redis (own_(queues|fleet:quarantine)|trade_desk_horizon):.*"
+                r"|mysql app_laravel\.failed_jobs\.payload|mysql app\.fleet_quarantine\.payload",
     "token_column": r"mysql app_laravel\.notes\.api_token",
     "hashed_column": r"mysql app_laravel\.notes\.author",
     # An event as it came.
