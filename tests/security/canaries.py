@@ -11,7 +11,7 @@ HALF = 16
 
 
 class Canary(NamedTuple):
-    """text: the secret itself; blanks of it are its two halves, so what is masked in part shows."""
+    """token: 32 letters. Either half counts, so what is masked in part shows."""
 
     name: str
     token: str
@@ -49,7 +49,7 @@ Places = Mapping[str, bytes]
 
 
 def search(places: Places, canaries: Iterable[Canary]) -> set[Found]:
-    """Every canary in every place. Letters count as they are."""
+    """Every canary in every place, once."""
     forms = [(one.name, form) for one in canaries for form in set(one.forms())]
     return {
         Found(name, where)

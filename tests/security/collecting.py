@@ -92,12 +92,11 @@ def timescale(fleet: OwnFleet) -> dict[str, bytes]:
     assert fleet.timescale is not None
     tables = fleet.timescale.run("SELECT tablename FROM pg_tables WHERE schemaname = 'fleet'")
     with psycopg.connect(fleet.timescale.owner) as connection:
-        return {
-            str(name): b" ".join(
-                _bytes(row) for row in connection.execute(f'SELECT t::text FROM fleet."{name}" t'.encode())  # noqa: S608, E501
-            )
-            for (name,) in tables
-        }
+        found = {}
+        for (name,) in tables:
+            rows = connection.execute(f'SELECT t::text FROM fleet."{name}" t'.encode())  # noqa: S608 - the same
+            found[str(name)] = b" ".join(_bytes(row) for row in rows)
+        return found
 
 
 def files(folder: Path) -> dict[str, bytes]:

@@ -175,7 +175,7 @@ class SecretFleet(OwnFleet):
         self.exchange.do("change_account", venue=one.venue, api_key=one.api_key, revoked=True)
 
     def failing_handler(self) -> None:
-        """The database's words quote the row that it refused."""
+        """From now on, by a trigger that somebody put on a table of ours."""
         self.mysql.run(
             "CREATE TRIGGER somebodys BEFORE INSERT ON fleet_signals FOR EACH ROW"
             " SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'refused by a trigger'"

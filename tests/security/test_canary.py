@@ -106,10 +106,12 @@ def _work(fleet: SecretFleet) -> None:
     fleet.until(lambda: run("SELECT COUNT(*) FROM fleet_parked")[0][0] >= 5)
     fleet.until(lambda: run("SELECT COUNT(*) FROM app_laravel.failed_jobs")[0][0] >= 3)
     fleet.until(lambda: run("SELECT 1 FROM fleet_account_state WHERE status = 'suspended'"))
-    fleet.until(lambda: run(f"SELECT 1 FROM app_audit.fleet_change_log WHERE row_after LIKE '%{control}%'"))  # noqa: E501, S608
+    written = f"SELECT 1 FROM app_audit.fleet_change_log WHERE row_after LIKE '%{control}%'"  # noqa: S608 - our own
+    fleet.until(lambda: run(written))
     assert fleet.timescale is not None
     history = fleet.timescale.run
-    fleet.until(lambda: history(f"SELECT 1 FROM fleet.row_state r WHERE r::text LIKE '%{control}%'"))  # noqa: E501, S608
+    copied = f"SELECT 1 FROM fleet.row_state r WHERE r::text LIKE '%{control}%'"  # noqa: S608 - our own
+    fleet.until(lambda: history(copied))
 
 
 def _suffer(fleet: SecretFleet) -> None:
