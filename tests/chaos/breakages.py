@@ -145,7 +145,8 @@ BREAKAGES: Mapping[str, Breakage] = {
     "redis-lost": Breakage(
         "FleetRedisLost", "FLUSHALL", broken.flush_redis,
         "nothing; fleet recover where Laravel writes to the streams itself", broken.recover,
-        (*_BOOKS, "rq", *_CAPTURE), ("FleetPartitionUnowned", "FleetCaptureUnowned", "FleetScheduleLate"),
+        (*_BOOKS, "rq", *_CAPTURE),
+        ("FleetPartitionUnowned", "FleetCaptureUnowned", "FleetScheduleLate"),
     ),
     "budget-full": Breakage(
         "FleetRedisBudget", "no stream worker, and fills of several MB", broken.fill_budget,
@@ -202,10 +203,9 @@ BREAKAGES: Mapping[str, Breakage] = {
         "wait; who else uses the address?", work.clear_faults, _EXCHANGES,
         ("FleetSyncFailing",),
     ),
-    "venue-unreadable": Breakage(
-        "FleetSyncFailing", "a venue writes amounts as JSON numbers", work.unreadable,
-        "nothing where the venue is ill; a new version where it changed", work.clear_faults,
-        _EXCHANGES,
+    "venue-ill": Breakage(
+        "FleetSyncFailing", "a venue answers every request with 500", work.fall_ill,
+        "wait; nothing is lost", work.clear_faults, _EXCHANGES,
     ),
     "binlog-purged": Breakage(
         "FleetCaptureStopped", "MySQL purged what was not captured", work.purge,

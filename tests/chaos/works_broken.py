@@ -140,8 +140,8 @@ def ban(fleet: OwnFleet) -> None:
     fleet.fleet("sync", "--all")
 
 
-def unreadable(fleet: OwnFleet) -> None:
-    fleet.exchange.do("fault", kind="unquoted", venue="bybit", times=None)
+def fall_ill(fleet: OwnFleet) -> None:
+    fleet.exchange.do("fault", kind="status", value=500, venue="bybit", times=None)
     fleet.fleet("sync", "--all")
 
 
@@ -177,16 +177,15 @@ def resync(fleet: OwnFleet) -> None:
 
 
 def refuse_rows(fleet: OwnFleet) -> None:
-    ((now,),) = fleet.mysql.run("SELECT MAX(committed_at) FROM fleet_change_log")
     fleet.mysql.run(
-        "ALTER TABLE fleet_change_log ADD CONSTRAINT no_notes"
-        f" CHECK (table_name <> '{NOTES}' OR committed_at <= '{now:%F %T.%f}')"
+        "ALTER TABLE fleet_change_log ADD CONSTRAINT no_secrets"
+        " CHECK (row_after NOT LIKE '%secret%')"
     )
-    fleet.note("refused")
+    fleet.note("a secret")
 
 
 def replay_rows(fleet: OwnFleet) -> None:
-    fleet.mysql.run("ALTER TABLE fleet_change_log DROP CONSTRAINT no_notes")
+    fleet.mysql.run("ALTER TABLE fleet_change_log DROP CONSTRAINT no_secrets")
     fleet.fleet("cdc", "quarantine", "replay", "--sink", "audit")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,9 +54,11 @@ def _address(digits: str) -> str:
 
 def _sockets(pid: int) -> Iterator[str]:
     try:
-        for link in Path(f"/proc/{pid}/fd").iterdir():
+        links = list(Path(f"/proc/{pid}/fd").iterdir())
+    except (FileNotFoundError, ProcessLookupError):
+        return
+    for link in links:
+        with suppress(FileNotFoundError, ProcessLookupError):  # closed meanwhile; others are not
             target = str(link.readlink())
             if target.startswith("socket:["):
                 yield target.removeprefix("socket:[").removesuffix("]")
-    except (FileNotFoundError, ProcessLookupError):
-        return
