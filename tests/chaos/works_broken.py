@@ -168,6 +168,10 @@ def restart_capture(fleet: OwnFleet) -> None:
 
 
 def narrow(fleet: OwnFleet) -> None:
+    """Once it is captured as it was."""
+    fleet.note("with an author")
+    captured = f"SELECT 1 FROM fleet_change_log WHERE table_name = '{NOTES}' LIMIT 1"  # noqa: S608
+    fleet.until(lambda: fleet.mysql.run(captured))
     fleet.mysql.run(f"ALTER TABLE {NOTES} DROP COLUMN author", database=LARAVEL_SCHEMA)
     fleet.note("without an author")
 

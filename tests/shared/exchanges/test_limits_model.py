@@ -67,12 +67,22 @@ class Sending(RuleBasedStateMachine):
         self.move(max(self.now, boundary + steps * STEP_MS + STEP_MS // 2))
 
     def move(self, to_ms: int) -> None:
-        self.now = to_ms
+        """No request takes a window: its client gives up before, and tells the limiter so."""
+        for who, one in [(who, one) for who, one in self.counted if self.is_late(one.grant, to_ms)]:
+            self.counted.remove((who, one))
+            self.be_at((one.grant.window + 2) * WINDOW_MS - STEP_MS // 2)
+            self.processes[who].limiter.settle(one.grant, None)
+            self.do(self.processes[who].limiter.load())
+        self.sent = [(who, grant) for who, grant in self.sent if not self.is_late(grant, to_ms)]
+        self.be_at(to_ms)
+
+    def is_late(self, grant: Grant, at_ms: int) -> bool:
+        return grant.window < at_ms // WINDOW_MS - 1
+
+    def be_at(self, now_ms: int) -> None:
+        self.now = max(self.now, now_ms)
         for process in self.processes:
             self.do(process.at(self.now, DOUBT_MS))
-        # No request takes a window: its client gives up before, and so does the limiter.
-        here = self.now // WINDOW_MS
-        self.sent = [(who, grant) for who, grant in self.sent if grant.window >= here - 1]
 
     @precondition(lambda self: self.under_way() < UNDER_WAY // 2)
     @rule(who=st.integers(0, 1), weight=st.sampled_from([5, 400, 900]), order=st.booleans())
