@@ -16,11 +16,16 @@ from shared.redis_cluster import ClusterClient, masters
 from shared.settings import Settings
 from shared.streams.keys import stream_key
 
+WHOLE = 0
+"""Redis looks at every part of a stream, not at the first five: a stream of small events with large
+ones behind them was found a seventh of its size. A million entries take it 6 ms.
+"""
+
 
 def streams_bytes(
     redis: Redis, prefix: str, streams: Sequence[str], partitions: int, *, beside: str | None = None
 ) -> int:
-    """Memory of all partition streams and of the change stream, as Redis estimates it.
+    """Memory of all partition streams and of the change stream, as Redis counts it.
 
     beside: of a cluster, those on the node of this key, instead of the fullest.
     """
@@ -28,7 +33,7 @@ def streams_bytes(
     keys += [stream_key(prefix, name, number) for name in streams for number in range(partitions)]
     pipe = redis.pipeline(transaction=False)
     for key in keys:
-        pipe.memory_usage(key)
+        pipe.memory_usage(key, samples=WHOLE)
     sizes = [int(size or 0) for size in pipe.execute()]
     if not isinstance(redis, ClusterClient):
         return sum(sizes)

@@ -165,7 +165,7 @@ class ChangeLog:
         pipe = self.redis.pipeline(transaction=False)
         pipe.xrange(self.keys.stream, count=1)
         pipe.xlen(self.keys.stream)
-        pipe.memory_usage(self.keys.stream)
+        pipe.memory_usage(self.keys.stream, samples=0)  # all of it, not the first five parts
         first, length, size = self._ask(pipe.execute)
         return Extent(id_from(first[0][0]) if first else None, int(length), int(size or 0))
 

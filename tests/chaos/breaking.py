@@ -145,9 +145,9 @@ def run(names: Sequence[str], say: Callable[[str], None]) -> Outcome:
 
 def begin(fleet: OwnFleet, say: Callable[[str], None], roles: Sequence[str] = EVERY_ROLE) -> Watch:
     """Started, and nothing is wrong. AssertionError: something is."""
-    say(f"starting {len(roles)} roles; status page: see the port of metrics")
+    say(f"starting {len(roles)} roles on servers of their own")
     fleet.start(*roles)
-    say(f"http://127.0.0.1:{fleet.port('metrics')}/")
+    say(f"status page: http://127.0.0.1:{fleet.port('metrics')}/")
     watch = Watch(fleet)
     left = watch.wait_quiet(CALM_SECONDS)
     assert not left, f"not well before anything was broken: {left}"

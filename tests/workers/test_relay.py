@@ -354,6 +354,16 @@ def test_memory_of_all_streams_is_counted(world: World) -> None:
     assert streams_bytes(world.redis, prefix, ["orders"], 4) > 500
 
 
+def test_large_events_behind_many_small_ones_are_counted_as_large_as_they_are(world: World) -> None:
+    prefix = world.settings.prefix
+    for number in range(100):
+        world.add(7, fill(7, number))
+    before = streams_bytes(world.redis, prefix, ["orders"], 4)
+    for number in range(20):
+        world.add(7, fill(7, 100 + number, note="x" * 50_000))
+    assert streams_bytes(world.redis, prefix, ["orders"], 4) - before > 20 * 50_000
+
+
 # -- servers that go away --------------------------------------------------------------------------
 
 

@@ -30,7 +30,7 @@ from workers.cdc.standings import Standings
 from workers.cdc.tables import select
 from workers.consumer import node_name
 from workers.drain import never
-from workers.memory import budget_bytes, streams_bytes
+from workers.memory import WHOLE, budget_bytes, streams_bytes
 from workers.registry import STREAMS
 
 NAME = "fleet-collector"
@@ -54,7 +54,7 @@ def limit_bytes(settings: Settings, redis: Redis) -> int:
     if budget is None:
         return UNLIMITED_BYTES
     stream = cdc_keys(settings.prefix).stream
-    own = int(redis.memory_usage(stream) or 0)
+    own = int(redis.memory_usage(stream, samples=WHOLE) or 0)
     others = streams_bytes(
         redis, settings.prefix, STREAMS, settings.partitions, beside=stream
     ) - own  # fmt: skip
