@@ -22,7 +22,7 @@ from shared.cdc.log import ChangeLog
 from shared.settings import Settings, load
 from tests.chaos.cdc_tables import AT_TIMES, CAPTURED, SCHEMA
 from tests.chaos.fleet import Crew, Member
-from tests.conftest import EXCHANGE_ACCOUNTS
+from tests.conftest import EXCHANGE_ACCOUNTS, LARAVEL_TABLES
 from tests.desk import ROOT
 from tests.own_mysql import PASSWORD as ROOT_PASSWORD
 from tests.own_mysql import OwnMySQL, own_mysql
@@ -123,7 +123,7 @@ class CaptureWorld:
 
     def migrate(self) -> None:
         """Tables and users of the fleet; Laravel's accounts stand beside them."""
-        self.mysql.run(EXCHANGE_ACCOUNTS, database=SCHEMA)
+        self.mysql.run(EXCHANGE_ACCOUNTS, LARAVEL_TABLES["failed_jobs"], database=SCHEMA)
         settings = self.settings("migrate")
         migrate_mysql(settings)
         migrate_audit(settings)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -236,7 +237,8 @@ def test_its_process_killed_at_random_moments_loses_and_doubles_nothing(
     tmp_path: Path,
 ) -> None:
     dice = random.Random(9)
-    more = {"FLEET_METRICS_PORT": str(free_port()), **under.environ()}
+    port = free_port()
+    more = {"FLEET_METRICS_PORT": str(port), **under.environ()}
     environ = basics() | environ_for(under.role, **more)
     command = [sys.executable, "-m", under.module]
     stream.control()
@@ -252,6 +254,7 @@ def test_its_process_killed_at_random_moments_loses_and_doubles_nothing(
             eventually(partial(reached, under, moment), 30)
     with process(command, environ, tmp_path / "log") as last:
         eventually(lambda: seq_of(under) == stream.seq, 60)
+        eventually(lambda: listens(port), 30)  # from then on it ends in good order
         last.terminate()
         assert last.wait(20) == 0, (tmp_path / "log").read_text()
 
@@ -518,6 +521,11 @@ def seq_of(under: SinkUnderTest) -> int:
 
 def reached(under: SinkUnderTest, seq: int) -> bool:
     return seq_of(under) >= seq
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def reported(stream: ChangeStream, under: SinkUnderTest) -> Any:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from decimal import Decimal
@@ -221,7 +222,10 @@ def test_only_the_collector_reads_the_log_and_only_it_appends(settings: Settings
     for sink in ("audit", "timescale"):
         (line,) = [line for _, line in by_role[sink].redis]
         assert "+xread" in line
-        assert not {"+xadd", "+xtrim", "+del", "+eval"} & set(line.split())
+        assert not {"+xadd", "+xtrim", "+del"} & set(line.split())
+        stream = f"{settings.prefix}streams:{{cdc:0}}"
+        keys = [word for word in shlex.split(line) if stream in word]
+        assert keys == [f"%R~{stream}*", f"~{stream}:sinks", f"~{stream}:requests"]
 
 
 def test_the_audit_log_of_another_server_is_granted_there(settings: Settings) -> None:

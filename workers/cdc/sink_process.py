@@ -43,9 +43,9 @@ def run_sink(role: str, make_sink: Callable[[Settings], Sink]) -> None:
     )
     gate = Gate()
     loop = sink_loop(settings, make_sink(settings), SinkBounds(), gate.is_closed)
-    http.serve(settings.metrics_port, http.Probes(role, loop.alive, loop.ready))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: loop.stop())
+    http.serve(settings.metrics_port, http.Probes(role, loop.alive, loop.ready))
     calm_collector()
     attendance = attend(settings, role, gate, lambda: 0 if loop.rests else 1)
     loop.run()
