@@ -158,9 +158,15 @@ def purge(fleet: OwnFleet) -> None:
     for number in range(2):
         fleet.note(f"nobody read this {number}")
         fleet.mysql.run("FLUSH BINARY LOGS")
+    # MariaDB keeps, without a word, what InnoDB may need after a crash: until its next checkpoint.
+    fleet.until(lambda: _purged(fleet))
+    fleet.start("collector")
+
+
+def _purged(fleet: OwnFleet) -> bool:
     newest = fleet.mysql.run("SHOW BINARY LOGS")[-1][0]
     fleet.mysql.run(f"PURGE BINARY LOGS TO '{newest}'")
-    fleet.start("collector")
+    return len(fleet.mysql.run("SHOW BINARY LOGS")) == 1
 
 
 def restart_capture(fleet: OwnFleet) -> None:
