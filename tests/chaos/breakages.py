@@ -64,6 +64,11 @@ _BOOKS = ("streams", "relay")
 _TASKS = ("beat", "jobs")
 _EXCHANGES = ("sync", *_TASKS)
 _CAPTURE = ("collector", "audit", "timescale")
+_NO_REDIS = (
+    "FleetPartitionUnowned", "FleetOutboxOld", "FleetCollectFails", "FleetCaptureUnowned",
+    "FleetCaptureLag", "FleetSinkSilent", "FleetScheduleLate", "FleetStreamsDown", "FleetRedisLost",
+)  # fmt: skip
+"""What follows where Redis takes no writes: its leases, reports and schedules stand there."""
 
 BREAKAGES: Mapping[str, Breakage] = {
     "streams-killed": Breakage(
@@ -125,18 +130,17 @@ BREAKAGES: Mapping[str, Breakage] = {
     "redis-away": Breakage(
         "FleetServerAway", "kill -9 of Redis; it has its file", broken.stop_redis,
         "start Redis", broken.start_redis, _BOOKS,
-        ("FleetPartitionUnowned", "FleetOutboxOld", "FleetCollectFails", "FleetCaptureUnowned",
-         "FleetScheduleLate"),
+        _NO_REDIS,
     ),
     "redis-read-only": Breakage(
         "FleetOutboxOld", "Redis became the replica of a server that is not there",
         broken.make_replica, "REPLICAOF NO ONE, or point REDIS_HOST at the master",
-        broken.make_master, _BOOKS, ("FleetPartitionUnowned", "FleetRedisLost"),
+        broken.make_master, _BOOKS, _NO_REDIS,
     ),
     "redis-full": Breakage(
         "FleetOutboxOld", "Redis has no memory left (maxmemory)", broken.fill_redis,
         "CONFIG SET maxmemory, or free what is not ours", broken.make_room, _BOOKS,
-        ("FleetPartitionUnowned",),
+        _NO_REDIS,
     ),
     "redis-cannot-save": Breakage(
         "FleetRedisNotDurable", "Redis cannot write its file", broken.spoil_saving,
