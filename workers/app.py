@@ -21,12 +21,12 @@ from workers.drain import Gate
 from workers.flower import set_password
 from workers.reader_step import Reader
 from workers.reporting import Report, masked
-from workers.roles import current, load_settings
+from workers.roles import current, settings_or_end
 from workers.wiring import make_app
 
 _role = current()
 refuse_overrides(os.environ)
-_settings: Settings = load_settings(_role)
+_settings: Settings = settings_or_end(_role)
 _gate = Gate()
 
 

@@ -52,7 +52,7 @@ from workers.partitions import settle_partitions
 from workers.quality import run as quality
 from workers.registry import EVENTS, STREAMS, UPCASTERS, EventType
 from workers.relay import Relay, RelayTools
-from workers.roles import load_settings
+from workers.roles import settings_or_end
 from workers.status import Status, collect
 
 CONSUMER = "ledger"
@@ -108,7 +108,7 @@ def build_reader(
 
 def build_relay(gate: Gate) -> tuple[Relay, DispatchRelay, Settings]:
     """Both loops of the relay's process, from the environment."""
-    settings = load_settings("relay")
+    settings = settings_or_end("relay")
     telemetry.start(
         Mask.of(settings),
         role="relay",

@@ -16,13 +16,13 @@ from workers.exposure.exporter import Exporter
 from workers.exposure.samples import Told
 from workers.page.look import errors_of
 from workers.page.site import Site
-from workers.roles import load_settings
+from workers.roles import settings_or_end
 
 ROLE = "metrics"
 
 
 def main() -> int:
-    settings = load_settings(ROLE)
+    settings = settings_or_end(ROLE)
     telemetry.start(
         Mask.of(settings),
         role=ROLE,

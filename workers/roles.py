@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from shared import settings
+from shared.errors import SettingsError
 from shared.settings import Settings
 from shared.settings_sources import merge
 
@@ -124,3 +125,13 @@ def unneeded(environ: Mapping[str, str] = os.environ) -> frozenset[str]:
 def load_settings(role: str) -> Settings:
     """The settings of this process, from its environment."""
     return settings.load(role)
+
+
+def settings_or_end(role: str) -> Settings:
+    """The same for what a supervisor starts: a wrong setting ends it with one line, which says what
+    to write instead, and without a traceback above it.
+    """
+    try:
+        return load_settings(role)
+    except SettingsError as error:
+        raise SystemExit(f"fleet {role}: {error}") from None

@@ -22,7 +22,7 @@ from workers import http
 from workers.drain import Gate
 from workers.drain_build import attend
 from workers.jobs import operator
-from workers.roles import load_settings
+from workers.roles import settings_or_end
 
 # RQ looks for dead workers and their jobs only between two fetches. A dead worker's job is found
 # after heartbeat (10 + 60 s) and maintenance.
@@ -122,7 +122,7 @@ def _horse_is_asked(*_: Any) -> None:
 
 
 def main() -> int:
-    settings = load_settings("rq")
+    settings = settings_or_end("rq")
     operator.use_prefix(settings)
     telemetry.start(
         Mask.of(settings),

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from shared import settings
 from shared.errors import SettingsError
-from tests.workers.fleet_env import ROOT
+from tests.workers.fleet_env import ROOT, basics
 from workers.config import QUEUES, SOFT_SHUTDOWN_SECONDS
 from workers.flower import set_password
 from workers.roles import ROLES, current, procfile, unneeded
@@ -76,3 +77,19 @@ def test_a_fleet_without_timescale_runs_no_role_that_needs_it(tmp_path: Path) ->
     assert unneeded(environ | {"FLEET_TIMESCALE_URL": url}) == set()
     env_file.write_text(f"FLEET_TIMESCALE_URL={url}\n", encoding="utf-8")
     assert unneeded(environ) == set()
+
+
+@pytest.mark.parametrize("role", ["relay", "streams"])
+def test_a_wrong_setting_ends_a_role_with_one_line_that_says_what_to_write(
+    role: str, tmp_path: Path
+) -> None:
+    (tmp_path / "env").write_text("APP_NAME=desk\nFLEET_PARTITIONS=many\n")
+    words = ROLES[role].command.replace("${FLEET_SLOT:-1}", "1").split()
+    ended = subprocess.run(
+        words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+        env={**basics(), "FLEET_ROLE": role, "FLEET_ENV_FILE": str(tmp_path / "env")},
+    )  # fmt: skip
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        f"fleet {role}: FLEET_PARTITIONS: write a whole number from 1 to 4096\n"
+    )

@@ -14,7 +14,7 @@ from workers.cdc.heartbeat import JOIN_SECONDS
 from workers.collector import calm_collector
 from workers.drain import Gate
 from workers.drain_build import attend
-from workers.roles import load_settings
+from workers.roles import settings_or_end
 
 ROLE = "collector"
 
@@ -39,7 +39,7 @@ def run(process: CollectorProcess) -> None:
 
 
 def main() -> None:
-    settings = load_settings(ROLE)
+    settings = settings_or_end(ROLE)
     telemetry.start(
         Mask.of(settings),
         role=ROLE,

@@ -16,7 +16,7 @@ from workers.cdc.sink_loop import SinkBounds, SinkLoop, SinkTools
 from workers.collector import calm_collector
 from workers.drain import Gate, never
 from workers.drain_build import attend
-from workers.roles import load_settings
+from workers.roles import settings_or_end
 
 JOIN_SECONDS = 5.0
 """For the goodbye; without it the node is forgotten after some seconds."""
@@ -34,7 +34,7 @@ def sink_loop(
 
 def run_sink(role: str, make_sink: Callable[[Settings], Sink]) -> None:
     """Until SIGTERM or SIGINT; the transaction in hand is written, or rolled back by its server."""
-    settings = load_settings(role)
+    settings = settings_or_end(role)
     telemetry.start(
         Mask.of(settings),
         role=role,
