@@ -83,13 +83,13 @@ def test_a_fleet_without_timescale_runs_no_role_that_needs_it(tmp_path: Path) ->
 def test_a_wrong_setting_ends_a_role_with_one_line_that_says_what_to_write(
     role: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "env").write_text("APP_NAME=desk\nREDIS_PREFIX=desk_\nFLEET_PARTITIONS=many\n")
+    (tmp_path / "env").write_text("APP_NAME=desk\nREDIS_PREFIX=desk_\n")
     words = ROLES[role].command.replace("${FLEET_SLOT:-1}", "1").split()
     ended = subprocess.run(
         words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
         env={**basics(), "FLEET_ROLE": role, "FLEET_ENV_FILE": str(tmp_path / "env")},
     )  # fmt: skip
     assert ended.returncode == 1
-    assert ended.stderr == (
-        f"fleet {role}: FLEET_PARTITIONS: write a whole number from 1 to 4096\n"
-    )
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"fleet {role}: DB_DATABASE is not set")
+    assert "write the line DB_DATABASE=" in line
