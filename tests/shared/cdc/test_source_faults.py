@@ -363,8 +363,9 @@ def test_it_says_whether_the_log_goes_on_from_a_place(
     assert "bytes" in log.source.broken(position._replace(pos=position.pos + 100_000))
     assert "not the file" in log.source.broken(position._replace(mark="1"))
     assert log.source.broken(position._replace(server="another", gtid=""))
-    reset(server)
-    assert log.source.broken(position)
+    (last,) = log.read(position)
+    reset(server)  # perhaps within the second in which the file was made: its mark is the same
+    assert log.source.broken(last.ends)
 
 
 def test_a_log_that_is_off_is_an_error(servers: Mapping[str, str]) -> None:
