@@ -20,8 +20,10 @@ PRUNE_TURNS = 200
 LARAVEL_DAYS = 30
 """Requests answer `fleet:status` and support questions; a push is remembered in Redis for a day."""
 CONTEXT_DAYS = 1
-ALARM_SHARE = 70
-"""Above this share (percent) of the budget, consumed entries go at once, whatever their age."""
+TIGHT_SHARE = 60
+"""From this share (percent) of the budget on, consumed entries go at once, whatever their age. Well
+below the alarm (FleetRedisBudget, 70): that one is for streams that nobody reads.
+"""
 
 
 def floor_id(offset: str, now_ms: int, retention_seconds: int, *, tight: bool) -> str:
@@ -49,7 +51,7 @@ def trim_streams(
     budget_bytes: int | None,
 ) -> int:
     """Trim every partition below its slowest offset; returns the entries removed."""
-    tight = budget_bytes is not None and used_bytes * 100 >= budget_bytes * ALARM_SHARE
+    tight = budget_bytes is not None and used_bytes * 100 >= budget_bytes * TIGHT_SHARE
     seconds, micros = redis.time()
     now_ms = int(seconds) * 1000 + int(micros) // 1000
     removed = 0

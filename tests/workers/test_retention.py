@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from shared.mysql.offsets import SQL as OFFSETS_SQL
 from shared.streams.log import START, id_pair
 from tests.runtime_world import CONSUMER, World, fill
-from workers.retention import floor_id, prune_outbox, refresh_mirrors, slowest_offsets, trim_streams
+from workers.alerts import ALERTS, Above
+from workers.retention import (
+    TIGHT_SHARE,
+    floor_id,
+    prune_outbox,
+    refresh_mirrors,
+    slowest_offsets,
+    trim_streams,
+)
 
 IDS = st.tuples(st.integers(0, 2**40), st.integers(0, 999)).map(lambda pair: f"{pair[0]}-{pair[1]}")
 
@@ -92,8 +100,8 @@ def test_consumed_entries_younger_than_the_retention_stay(filled: World) -> None
     later = filled.add(7, fill(7, 7))
     stand_at(filled, later)
     assert trim(filled) == 0
-    assert trim(filled, used=69, budget=100) == 0
-    assert trim(filled, used=70, budget=100) == 1
+    assert trim(filled, used=59, budget=100) == 0
+    assert trim(filled, used=60, budget=100) == 1
     assert ids(filled) == [later]
 
 
@@ -131,3 +139,9 @@ def test_mirrors_show_standard_tools_the_offset_and_the_lag(filled: World) -> No
         (group,) = groups
         assert (group["name"], group["last-delivered-id"]) == (b"ledger", b"3-1")
         assert (group["entries-read"], group["lag"]) == (3, 3)
+
+
+def test_what_is_read_is_trimmed_well_before_the_alarm() -> None:
+    alarm = ALERTS["FleetRedisBudget"].when
+    assert isinstance(alarm, Above)
+    assert alarm.limit - 0.1 >= TIGHT_SHARE / 100
