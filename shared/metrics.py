@@ -74,7 +74,6 @@ PROCESS: Mapping[str, Metric] = {
     "fleet_cdc_disturbed_total": Metric("counter", ("what",), "Tries that ended, by what."),
     "fleet_cdc_rows_total": Metric("counter", ("sink",), "Rows that a sink wrote."),
     "fleet_cdc_quarantined_total": Metric("counter", ("sink",), "Rows that a sink refused."),
-    "fleet_cdc_sink_lag_seconds": Metric("gauge", ("sink",), "Age of the last one written."),
     "fleet_cdc_sink_gap": Metric("gauge", ("sink",), "1 while entries are missing."),
 }
 
@@ -127,6 +126,9 @@ FLEET: Mapping[str, Metric] = {
     "fleet_cdc_tables_stopped": Metric("gauge", (), "Tables whose rows are left out."),
     "fleet_cdc_sink_seq": Metric("gauge", ("sink",), "The last transaction a sink has."),
     "fleet_cdc_sink_lag_events": Metric("gauge", ("sink",), "Transactions behind the collector."),
+    "fleet_cdc_sink_lag_seconds": Metric(
+        "gauge", ("sink",), "Age of the oldest transaction that a sink has not written; 0: none."
+    ),
     "fleet_parked_open": Metric("gauge", ("stream", "reason"), "Events parked and not settled."),
     "fleet_accounts_incomplete": Metric("gauge", (), "Accounts whose books lack something."),
     "fleet_restating_positions": Metric("gauge", (), "Positions whose late fills wait."),

@@ -217,8 +217,8 @@ ALERTS: Mapping[str, Alert] = {
         "start its role; is its database there?",
     ),
     "FleetSinkBehind": Alert(
-        "capture", "ticket", Above("fleet_cdc_sink_lag_events", 50_000, ("sink",)), 30,
-        "the sink {sink} is {value} transactions behind", "look at its database",
+        "capture", "ticket", Above("fleet_cdc_sink_lag_seconds", 30, ("sink",)), 15,
+        "the sink {sink} is {value} s behind", "fleet cdc status; look at its database",
     ),
     "FleetTablesStopped": Alert(
         "capture", "ticket", Above("fleet_cdc_tables_stopped", 0), 0,

@@ -128,11 +128,23 @@ def decode(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Chunk:
             changes=changes,
         )
     except (KeyError, IndexError, TypeError, ValueError, zstandard.ZstdError) as error:
-        raise InvalidEvent(
-            "malformed",
-            f"entry {entry_id.decode(errors='replace')} of the change stream is none of a "
-            "collector's: see what else writes to its key",
-        ) from error
+        raise _no_entry(entry_id) from error
+
+
+def committed_at_us(entry_id: bytes, fields: Mapping[bytes, bytes]) -> int:
+    """Of the transaction that an entry belongs to; its rows are not looked at. Raises as decode."""
+    try:
+        return int(orjson.loads(fields[b"h"])["committed_at_us"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _no_entry(entry_id) from error
+
+
+def _no_entry(entry_id: bytes) -> InvalidEvent:
+    return InvalidEvent(
+        "malformed",
+        f"entry {entry_id.decode(errors='replace')} of the change stream is none of a "
+        "collector's: see what else writes to its key",
+    )
 
 
 def _tables(text: bytes) -> list[Table]:

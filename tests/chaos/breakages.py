@@ -100,7 +100,7 @@ BREAKAGES: Mapping[str, Breakage] = {
     ),
     "audit-killed": Breakage(
         "FleetSinkSilent", "kill -9 of the sink of the audit log", _killed("audit"),
-        "start the role audit", _start("audit"), _CAPTURE,
+        "start the role audit", _start("audit"), _CAPTURE, ("FleetSinkBehind",),
     ),
     "beat-killed": Breakage(
         "FleetScheduleLate", "kill -9 of beat", _killed("beat"), "start the role beat",
@@ -165,7 +165,7 @@ BREAKAGES: Mapping[str, Breakage] = {
     "timescale-away": Breakage(
         "FleetServerAway", "TimescaleDB resets every connection", broken.stop_timescale,
         "start TimescaleDB", broken.start_timescale, _CAPTURE,
-        ("FleetSinkSilent",),
+        ("FleetSinkSilent", "FleetSinkBehind"),
     ),
     "poison-event": Breakage(
         "FleetEventsParked", "an amount as a JSON number, and an event that is no JSON",
@@ -182,6 +182,31 @@ BREAKAGES: Mapping[str, Breakage] = {
         "FleetBooksBroken", "UPDATE fleet_pnl_daily SET realized = realized + 1", work.damage,
         "fleet rebuild --account 44", work.rebuild, (*_BOOKS, *_TASKS, "rq"),
         ("FleetBreaksOpen",),
+    ),
+    "one-event-fails": Breakage(
+        "FleetBatchesFail", "a trigger refuses what a handler writes, once", work.refuse_one,
+        "drop the trigger; fleet parked replay --parked-for handler_failed", work.accept,
+        _BOOKS, ("FleetEventsParked",),
+    ),
+    "second-fleet": Breakage(
+        "FleetBatchesFenced", "nodes with another Redis take our partitions in MySQL",
+        work.take_partitions, "end those that do not belong to this schema", lambda _: None,
+        _BOOKS,
+    ),
+    "history-rows-deleted": Breakage(
+        "FleetQualityMissed", "somebody deletes changes from TimescaleDB", work.forget_changes,
+        "fleet cdc verify; fleet cdc resync TABLE of what differs", work.resync,
+        (*_CAPTURE, *_TASKS),
+    ),
+    "equity-piles-up": Breakage(
+        "FleetEquityCopyWaits", "kill -9 of jobs; more than 50,000 rows of equity wait",
+        work.write_equity, "start the role jobs", _start("jobs"), (*_TASKS, *_CAPTURE),
+        ("FleetScheduleLate",),
+    ),
+    "sink-slow": Breakage(
+        "FleetSinkBehind", "a trigger on TimescaleDB's table takes a second for each row",
+        work.slow_down, "drop the trigger; it catches up by itself", work.speed_up, _CAPTURE,
+        ("FleetSinkSilent",),
     ),
     "fill-told-twice": Breakage(
         "FleetBreaksOpen", "two reports of one fill with different prices", work.contradict,

@@ -19,6 +19,9 @@ from workers.lease import broker_redis
 
 HANDLER_FAILURES = 26  # one more than a partition takes before it halts
 MESSAGES = 1_100
+FENCED = 4
+HOURS = 60  # of a thousand accounts
+ROWS = 20
 JOB_CLASS = "App\\Jobs\\Fleet\\ReplayParked"
 JOB = (
     f'O:{len(JOB_CLASS)}:"{JOB_CLASS}":2:'
@@ -80,6 +83,49 @@ def contradict(fleet: OwnFleet) -> None:
 def close_breaks(fleet: OwnFleet) -> None:
     for (number,) in fleet.mysql.run("SELECT id FROM fleet_breaks WHERE closed_at IS NULL"):
         fleet.fleet("breaks", "close", str(number), "--reason", "the venue says 100")
+
+
+def refuse_one(fleet: OwnFleet) -> None:
+    fleet.mysql.run(
+        "CREATE TRIGGER somebodys BEFORE INSERT ON fleet_signals FOR EACH ROW"
+        " SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'not on my watch'"
+    )
+    fleet.record("signal.received.1", SIGNAL["channel_id"], {**SIGNAL, "message_id": "refused"})
+
+
+def accept(fleet: OwnFleet) -> None:
+    fleet.mysql.run("DROP TRIGGER IF EXISTS somebodys")
+    fleet.fleet("parked", "replay", "--parked-for", "handler_failed")
+
+
+def take_partitions(fleet: OwnFleet) -> None:
+    """As nodes do whose leases are in another Redis: offsets go to a higher epoch, again and again,
+    while batches of ours are under way.
+    """
+    before = _fenced(fleet)
+    for _ in range(FENCED):
+        was = _fenced(fleet)
+        fleet.mysql.run("UPDATE fleet_offsets SET epoch = epoch + 1")
+        fleet.trade(count=20)
+        fleet.until(lambda was=was: _fenced(fleet) > was)  # type: ignore[misc]
+    assert _fenced(fleet) - before >= FENCED
+
+
+def _fenced(fleet: OwnFleet) -> float:
+    text = (fleet.ask("streams", "/metrics") or b"").decode()
+    return sum(float(line.split()[-1]) for line in text.splitlines()
+               if line.startswith("fleet_fenced_total"))  # fmt: skip
+
+
+def write_equity(fleet: OwnFleet) -> None:
+    """Hours of many accounts at once, and nobody copies them."""
+    fleet.kill("jobs")
+    fleet.mysql.run(
+        "INSERT INTO fleet_equity (account_id, asset, at, cash)"  # noqa: S608 - ours
+        " WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 999)"
+        " SELECT 1000 + a.n, 'USDT', '2026-01-01' + INTERVAL b.n HOUR, 100"
+        f" FROM n AS a JOIN n AS b ON b.n < {HOURS}"
+    )
 
 
 # -- Laravel's queues ------------------------------------------------------------------------------
@@ -197,6 +243,33 @@ def refuse_rows(fleet: OwnFleet) -> None:
 def replay_rows(fleet: OwnFleet) -> None:
     fleet.mysql.run("ALTER TABLE fleet_change_log DROP CONSTRAINT no_secrets")
     fleet.fleet("cdc", "quarantine", "replay", "--sink", "audit")
+
+
+def forget_changes(fleet: OwnFleet) -> None:
+    """Of the newest transactions that both sinks have."""
+    newest = f"SELECT seq FROM fleet.change_event ORDER BY seq DESC LIMIT {ROWS}"  # noqa: S608
+    _history(fleet, f"DELETE FROM fleet.change_event WHERE seq IN ({newest})")  # noqa: S608
+
+
+def slow_down(fleet: OwnFleet) -> None:
+    _history(
+        fleet,
+        "CREATE FUNCTION fleet.somebodys() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN PERFORM pg_sleep(1); RETURN NEW; END $$",
+        "CREATE TRIGGER somebodys BEFORE INSERT ON fleet.change_event"
+        " FOR EACH ROW EXECUTE FUNCTION fleet.somebodys()",
+    )
+
+
+def speed_up(fleet: OwnFleet) -> None:
+    _history(fleet, "DROP TRIGGER somebodys ON fleet.change_event",
+             "DROP FUNCTION fleet.somebodys()")  # fmt: skip
+
+
+def _history(fleet: OwnFleet, *statements: str) -> None:
+    assert fleet.timescale is not None
+    for statement in statements:
+        fleet.timescale.run(statement)
 
 
 def expire(seconds: int) -> Callable[[OwnFleet], object]:

@@ -83,7 +83,6 @@ class SinkLoop:
         self._why = ""
         self._pauses = 0
         self._report_at = 0.0
-        self._behind_since_us = 0
         self._count = _FIRST_COUNT
         self.rests = False
         self.turned_at = time.monotonic()
@@ -286,25 +285,15 @@ class SinkLoop:
     def _note(self, made: Plan) -> None:
         self._offset = made.place.offset
         self._why = ""
-        if made.whole:
-            self._behind_since_us = made.whole[-1].committed_at_us
 
     def _tell(self, *, force: bool = False) -> None:
-        """The hint for the collector, after commits and each second; with it the lag."""
+        """The hint for the collector and for the exporter, after commits and each second."""
         now = time.monotonic()
         if self._log is None or not (force or now >= self._report_at):
             return
         self._log.report(self._sink.name, Report(self._offset, _now_ms(), self._why))
-        if now < self._report_at:
-            return
-        self._report_at = now + self._bounds.report_seconds
-        checkpoint = self._log.look()
-        if self._offset is None or checkpoint is None:
-            return
-        name, behind = self._sink.name, checkpoint.place.seq - self._offset.seq
-        seconds = time.time() - self._behind_since_us / 1e6 if behind > 0 else 0.0
-        if self._behind_since_us or behind <= 0:
-            telemetry.gauge("fleet_cdc_sink_lag_seconds", max(seconds, 0.0), sink=name)
+        if now >= self._report_at:
+            self._report_at = now + self._bounds.report_seconds
 
     def _pause(self, error: FleetError) -> None:
         """Says why, and waits. The offset stays known to the collector, which can cure a gap."""

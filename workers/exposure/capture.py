@@ -10,7 +10,9 @@ from typing import Any
 import psycopg
 
 from shared.cdc.checkpoint import Checkpoint
+from shared.cdc.envelope import committed_at_us
 from shared.cdc.log import ChangeLog
+from shared.changes import Offset
 from shared.mysql import change_log_offset
 from shared.mysql.connection import connect
 from shared.settings import Settings
@@ -40,6 +42,11 @@ def stream(settings: Settings) -> Iterator[Sample]:
         log = ChangeLog(redis, settings.prefix)
         found, extent, reports = log.look(), log.extent(), log.reports()
         owner = log.owner()
+        waits = {
+            sink: _waits(log, report.offset, now_ms)
+            for sink, report in reports.items()
+            if report.offset is not None
+        }
     yield tell("fleet_cdc_owned", owner is not None)
     yield tell("fleet_cdc_stream_entries", extent.length)
     yield tell("fleet_cdc_stream_bytes", extent.bytes)
@@ -54,6 +61,7 @@ def stream(settings: Settings) -> Iterator[Sample]:
         if found is not None:
             behind = max(found.place.seq - report.offset.seq, 0)
             yield tell("fleet_cdc_sink_lag_events", behind, sink=sink)
+        yield tell("fleet_cdc_sink_lag_seconds", waits[sink], sink=sink)
 
 
 def _checkpoint(found: Checkpoint, now_ms: int) -> Iterator[Sample]:
@@ -62,6 +70,12 @@ def _checkpoint(found: Checkpoint, now_ms: int) -> Iterator[Sample]:
     yield tell("fleet_cdc_checkpoint_age_seconds", _age(now_ms, found.at_ms))
     if found.stopped:
         yield tell("fleet_cdc_stopped", 1, reason=found.stopped.reason)
+
+
+def _waits(log: ChangeLog, offset: Offset, now_ms: int) -> float:
+    """How long ago the first one was committed that a sink does not have."""
+    waits = log.next_after(f"{offset.seq}-{offset.chunk}".encode())
+    return 0.0 if waits is None else _age(now_ms, committed_at_us(*waits) // 1000)
 
 
 def source(settings: Settings) -> Iterator[Sample]:

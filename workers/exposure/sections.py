@@ -30,7 +30,10 @@ def sections(settings: Settings) -> dict[str, Section]:
     """By name. Queues and schedules remember when they were first looked at."""
     at = _Servers(settings)
     found = {
-        "books": Section((MYSQL,), books.read),
+        "parked": Section((MYSQL,), books.parked),
+        "outbox": Section((MYSQL,), books.outbox),
+        "books": Section((MYSQL,), books.books),
+        "dispatches": Section((MYSQL,), books.dispatches),
         "partitions": Section((MYSQL, at.streams), partitions.read),
         "memory": Section((at.streams,), memory.read),
         "freshness": Section((MYSQL,), accounts.freshness),

@@ -1,7 +1,7 @@
 """Is the data good? Every check, a row each: what it asks, what it should find, what to do.
 
 A check counts what is good, and of how much; its objective is the part that must be. Each is cheap
-enough for every minute: what would read everything (`fleet cdc verify`, `fleet rebuild`,
+enough for twice a minute: what would read everything (`fleet cdc verify`, `fleet rebuild`,
 `fleet reconcile`) looks here at what is newest, or at some accounts in turn.
 """
 

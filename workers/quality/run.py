@@ -1,4 +1,4 @@
-"""The checks of the data, each minute: what they find is kept in MySQL and told as metrics."""
+"""The checks of the data, twice a minute: what they find is kept in MySQL and told as metrics."""
 
 from __future__ import annotations
 

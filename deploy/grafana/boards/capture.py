@@ -69,9 +69,9 @@ BOARD = Board(
         Row(
             "Sinks",
             (
-                lines("Transactions behind", "none", alert="FleetSinkBehind"),
-                lines("Age of the last one written", "s",
-                      "max by (sink) (fleet_cdc_sink_lag_seconds)"),
+                lines("Behind", "s", alert="FleetSinkBehind"),
+                lines("Transactions behind", "none",
+                      "max by (sink) (fleet_cdc_sink_lag_events)"),
                 lines("Silent", "s", alert="FleetSinkSilent"),
                 lines("The last transaction", "none", "max by (sink) (fleet_cdc_sink_seq)"),
                 lines("Rows written", "cps", rate("fleet_cdc_rows_total", "sink")),

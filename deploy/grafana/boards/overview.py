@@ -78,7 +78,7 @@ BOARD = Board(
                     "Since an exchange was asked", "s",
                     "max by (venue, tier) (fleet_sync_oldest_seconds)",
                 ),
-                lines("Sinks behind", "none", alert="FleetSinkBehind"),
+                lines("Sinks behind", "s", alert="FleetSinkBehind"),
             ),
         ),
         Row(

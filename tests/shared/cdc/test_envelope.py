@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.cdc.envelope import BYTES_MOST, ROWS_MOST, cut, decode, encode, encode_row, encode_table
+from shared.cdc.envelope import (
+    BYTES_MOST,
+    ROWS_MOST,
+    committed_at_us,
+    cut,
+    decode,
+    encode,
+    encode_row,
+    encode_table,
+)
 from shared.changes import Change, Chunk, Position, Table
 from shared.errors import InvalidEvent
 
@@ -25,7 +34,9 @@ def test_a_chunk_comes_out_as_it_went_in(
     changes = [Change(table, "c", None, [text], derived=bool(text)) for text in texts]
     told = Chunk(1, 5, 2, True, "log", "", ("f.1", 4), 1, 2, actor, "", 7, AT, changes)
     rows = [encode_row(0, change) for change in changes]
-    assert decode(b"5-2", encode(told, rows, [encode_table(table)])) == told
+    entry = encode(told, rows, [encode_table(table)])
+    assert decode(b"5-2", entry) == told
+    assert committed_at_us(b"5-2", entry) == told.committed_at_us
 
 
 def test_where_a_piece_ends_depends_on_its_rows_alone() -> None:
@@ -38,3 +49,5 @@ def test_where_a_piece_ends_depends_on_its_rows_alone() -> None:
 def test_what_no_collector_wrote_is_refused() -> None:
     with pytest.raises(InvalidEvent, match="5-2"):
         decode(b"5-2", {b"h": b"{}"})
+    with pytest.raises(InvalidEvent, match="5-2"):
+        committed_at_us(b"5-2", {b"h": b"{}"})

@@ -114,6 +114,7 @@ def test_every_metric_of_the_fleet_is_told_and_nothing_else(world: World, kept: 
     assert found["fleet_cdc_stopped", "purged"] == found["fleet_cdc_tables_stopped",] == 1
     assert found["fleet_cdc_seq",] == found["fleet_cdc_sink_seq", "timescale"] == 2
     assert found["fleet_cdc_sink_lag_events", "audit"] == 0
+    assert found["fleet_cdc_sink_lag_seconds", "audit"] == 0
     assert found["fleet_cdc_lag_seconds",] == pytest.approx(1.5, abs=3)
     assert found["fleet_cdc_purge_seconds",] == pytest.approx(7200, abs=5)
     assert found["fleet_quality_met", "identities_hold", "accuracy"] == 0
@@ -230,3 +231,32 @@ def test_a_task_is_late_beyond_its_interval_unless_somebody_is_at_it(
     run_once(jobs, never, at_it)
     assert seen == [0]
     assert late()[never] == 0
+
+
+def test_a_sink_is_as_late_as_the_oldest_change_that_it_lacks(world: World, kept: Kept) -> None:
+    kept.commit(1)
+    kept.catch_up()
+    kept.commit(2)
+    waits_since = kept.now().timestamp()
+    kept.commit(3)
+    found = figures(Exporter(kept.settings("metrics")).turn())
+    for sink in ("audit", "timescale"):
+        told = found["fleet_cdc_sink_lag_seconds", sink]
+        assert told == pytest.approx(time.time() - waits_since, abs=2)
+        assert found["fleet_cdc_sink_lag_events", sink] == 2
+
+
+def test_what_cannot_be_read_hides_nothing_else(
+    world: World, settings_for: Callable[..., Settings]
+) -> None:
+    settings = settings_for("metrics")
+    exporter = Exporter(settings)
+    assert ("fleet_dispatches_waiting",) in figures(exporter.turn())
+    world.run("RENAME TABLE fleet_dispatches TO fleet_dispatches_away")
+    try:
+        found = figures(exporter.turn())
+    finally:
+        world.run("RENAME TABLE fleet_dispatches_away TO fleet_dispatches")
+    assert found["fleet_collect_success",] == 0
+    assert ("fleet_dispatches_waiting",) not in found
+    assert found["fleet_outbox_waiting",] == found["fleet_identity_breaks",] == 0
