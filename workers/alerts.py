@@ -217,7 +217,7 @@ ALERTS: Mapping[str, Alert] = {
         "start its role; is its database there?",
     ),
     "FleetSinkBehind": Alert(
-        "capture", "ticket", Above("fleet_cdc_sink_lag_seconds", 30, ("sink",)), 15,
+        "capture", "ticket", Above("fleet_cdc_sink_lag_seconds", 20, ("sink",)), 15,
         "the sink {sink} is {value} s behind", "fleet cdc status; look at its database",
     ),
     "FleetTablesStopped": Alert(

@@ -233,7 +233,8 @@ def test_a_task_is_late_beyond_its_interval_unless_somebody_is_at_it(
     assert late()[never] == 0
 
 
-def test_a_sink_is_as_late_as_the_oldest_change_that_it_lacks(world: World, kept: Kept) -> None:
+@pytest.mark.usefixtures("world")
+def test_a_sink_is_as_late_as_the_oldest_change_that_it_lacks(kept: Kept) -> None:
     kept.commit(1)
     kept.catch_up()
     kept.commit(2)
