@@ -7,6 +7,9 @@ from collections.abc import Callable
 from contextlib import closing
 
 import click
+import MySQLdb
+import psycopg
+from redis.exceptions import RedisError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -29,6 +32,7 @@ from workers import (
     sync_cli,
 )
 from workers.cdc import cli as cdc_cli
+from workers.cli_errors import in_a_line
 from workers.jobs.replay_parked import skip
 from workers.laravel_cli import laravel_group
 from workers.operator_cli import run_job
@@ -200,11 +204,14 @@ def _shown(value: bytes) -> str:
 
 
 def main() -> None:
-    """Errors of ours are one line; everything else is a bug and keeps its traceback."""
+    """What an operator can cure is one line; everything else is a bug and keeps its traceback."""
     try:
         fleet(standalone_mode=True)
-    except FleetError as error:
-        click.echo(f"fleet: {error}", err=True)
+    except (FleetError, RedisError, MySQLdb.Error, psycopg.Error) as error:
+        line = in_a_line(error)
+        if line is None:
+            raise
+        click.echo(f"fleet: {line}", err=True)
         sys.exit(1)
 
 

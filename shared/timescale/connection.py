@@ -71,7 +71,10 @@ def classify(error: BaseException) -> Unavailable | None:
         lost = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
         return Unavailable("TimescaleDB: the connection was lost") if lost else None
     if state[:2] in _TRANSIENT_CLASSES or state in _TRANSIENT:
-        return Unavailable(f"TimescaleDB {state}: {type(error).__name__}")
+        cure = _CURES.get(state)
+        return Unavailable(
+            f"TimescaleDB {state}: {type(error).__name__}" + (f": {cure}" if cure else "")
+        )
     return None
 
 
@@ -79,6 +82,11 @@ def classify(error: BaseException) -> Unavailable | None:
 # timeout), 58 system; then lock not available, read-only, and schema or grants not there yet.
 _TRANSIENT_CLASSES = frozenset({"08", "28", "40", "53", "57", "58"})
 _TRANSIENT = frozenset({"55P03", "25006", "42501", "42P01", "42703", "3F000", "3D000"})
+
+_CURES = {
+    "42501": "fleet doctor --grants",
+    **dict.fromkeys(("42P01", "42703", "3F000"), "fleet migrate"),
+}
 
 
 def _plain(error: psycopg.Error) -> str:

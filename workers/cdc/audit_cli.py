@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 
 import click
@@ -64,8 +65,8 @@ def quarantine_list(names: tuple[str, ...], seqs: str) -> None:
     """What is kept and not replayed."""
     first, last = _range(seqs)
     table = Table("sink", "epoch", "seq", "row", "table", "op", "at", "reason")
-    for sink in _open(names):
-        with closing(sink), sink.transaction():
+    for sink in _each(names):
+        with sink.transaction():
             for one in sink.quarantined(first, last):
                 entry = one.entry
                 table.add_row(
@@ -82,9 +83,8 @@ def quarantine_replay(names: tuple[str, ...], seqs: str) -> None:
     """Write them now; exit 1 where one is refused again."""
     first, last = _range(seqs)
     refused = 0
-    for sink in _open(names):
-        with closing(sink):
-            done, again = replay(sink, first, last)
+    for sink in _each(names):
+        done, again = replay(sink, first, last)
         refused += len(again)
         click.echo(f"{sink.name}: {done} rows written, {len(again)} refused again")
         for one in again:
@@ -92,16 +92,17 @@ def quarantine_replay(names: tuple[str, ...], seqs: str) -> None:
     sys.exit(1 if refused else 0)
 
 
-def _open(names: tuple[str, ...]) -> list[Sink]:
+def _each(names: tuple[str, ...]) -> Iterator[Sink]:
+    """Open until the next one is asked for."""
     settings = load_settings("cli")
     have = configured(settings)
     strange = [name for name in names if name not in have]
     if strange:
         raise click.UsageError(f"no sink {', '.join(strange)} here: {', '.join(have)}")
-    found = [SINKS[name](settings) for name in names or have]
-    for sink in found:
-        sink.connect()
-    return found
+    for name in names or have:
+        with closing(SINKS[name](settings)) as sink:
+            sink.connect()
+            yield sink
 
 
 def _range(text: str) -> tuple[int, int]:
