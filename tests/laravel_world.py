@@ -14,10 +14,10 @@ from typing import Any
 from shared.laravel.reservations import QueueKeys, queue_keys
 from shared.settings import Settings
 from tests.laravel_application import LaravelApplication
-from workers.laravel_build import build_worker
+from workers.laravel.build import build_worker
+from workers.laravel.node import LaravelNode
+from workers.laravel.worker import WorkerBounds
 from workers.laravel_jobs.table import JOBS, JobClass
-from workers.laravel_node import LaravelNode
-from workers.laravel_worker import WorkerBounds
 from workers.reporting import Report
 
 QUICK = WorkerBounds(look_seconds=0.05, aside_seconds=0.2, pause_seconds=0.01)

@@ -19,8 +19,8 @@ from tests.event_samples import CASH, SIGNAL
 from tests.laravel_application import LaravelApplication
 from tests.runtime_world import CONSUMER, TS_US, World, fill, running
 from tests.waiting import eventually
+from workers.outbox_relay import Relay, RelayTools
 from workers.partitions import settle_partitions
-from workers.relay import Relay, RelayTools
 
 pytestmark = pytest.mark.database
 

@@ -45,7 +45,7 @@ def _make_reader(node: str, report: Callable[[Report], None]) -> Reader:
     # Imported where they are needed: each role has drivers of its own.
     resting = _gate.is_closed
     if _role == "laravel":
-        from workers.laravel_build import build_worker  # noqa: PLC0415
+        from workers.laravel.build import build_worker  # noqa: PLC0415
 
         return build_worker(_settings, node, report, resting=resting)
     if _role == "userstreams":

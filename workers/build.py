@@ -45,13 +45,13 @@ from workers.dispatch_relay import DispatchRelay
 from workers.drain import Gate, never
 from workers.equity_copy import CopyStatus
 from workers.lane import Bounds, Tools
-from workers.laravel_status import collect_laravel
+from workers.laravel.status import collect_laravel
 from workers.links import Links
 from workers.memory import budget_bytes, streams_bytes
+from workers.outbox_relay import Relay, RelayTools
 from workers.partitions import settle_partitions
 from workers.quality import run as quality
 from workers.registry import EVENTS, STREAMS, UPCASTERS, EventType
-from workers.relay import Relay, RelayTools
 from workers.roles import settings_or_end
 from workers.status import Status, collect
 

@@ -34,7 +34,7 @@ from workers import (
 from workers.cdc import cli as cdc_cli
 from workers.cli_errors import in_a_line
 from workers.jobs.replay_parked import skip
-from workers.laravel_cli import laravel_group
+from workers.laravel.cli import laravel_group
 from workers.operator_cli import run_job
 from workers.quality import cli as quality_cli
 from workers.roles import load_settings

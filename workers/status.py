@@ -12,7 +12,7 @@ from redis import Redis
 from shared.queries import load
 from shared.streams.keys import stream_key
 from workers.equity_copy import CopyStatus
-from workers.laravel_status import NO_QUEUES, LaravelStatus
+from workers.laravel.status import NO_QUEUES, LaravelStatus
 from workers.memory import streams_bytes
 from workers.sync import status as sync_status
 from workers.sync.status import Group as SyncGroup

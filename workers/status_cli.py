@@ -14,7 +14,7 @@ from shared.settings import Settings
 from workers.cdc.cli import look_at_capture
 from workers.cdc.status import summary
 from workers.equity_copy import CopyStatus
-from workers.laravel_status import LaravelStatus
+from workers.laravel.status import LaravelStatus
 from workers.roles import load_settings
 from workers.status import PartitionStatus, Status
 from workers.sync.status import Group as SyncGroup

@@ -18,7 +18,7 @@ from typing import Any
 from shared import telemetry
 from shared.masking import Mask
 from shared.settings import load
-from workers.laravel_build import build_worker
+from workers.laravel.build import build_worker
 from workers.laravel_jobs.arguments import Arguments
 from workers.laravel_jobs.context import Context
 from workers.laravel_jobs.table import JobClass

@@ -17,7 +17,7 @@ from redis import Redis
 from shared import telemetry
 from shared.masking import Mask
 from shared.streams.connection import control_client
-from workers.laravel_build import build_worker
+from workers.laravel.build import build_worker
 from workers.laravel_jobs.arguments import Arguments
 from workers.laravel_jobs.context import Context
 from workers.laravel_jobs.table import JobClass

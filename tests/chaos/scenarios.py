@@ -29,7 +29,7 @@ from shared.streams.lease import Leases
 from tests.runtime_world import CONSUMER, QUICK, TS_US, World, fill, with_apply
 from tests.waiting import eventually
 from workers.lane import Lane
-from workers.relay import Relay, RelayBounds, RelayTools
+from workers.outbox_relay import Relay, RelayBounds, RelayTools
 
 ACCOUNT = 7
 ONLY = PartitionId("orders", 0)

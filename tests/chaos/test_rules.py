@@ -19,7 +19,7 @@ from tests.runtime_world import CONSUMER, World
 from workers import holdings
 from workers.holdings import Holdings
 from workers.lane import Lane
-from workers.relay import Relay
+from workers.outbox_relay import Relay
 
 pytestmark = pytest.mark.database
 

@@ -11,12 +11,12 @@ from tests.runtime_world import PARTITIONS
 from workers import (
     cli,
     facts_cli,
-    laravel_cli,
     prices_cli,
     reconcile_cli,
     status_cli,
     sync_cli,
 )
+from workers.laravel import cli as laravel_cli
 from workers.quality import cli as quality_cli
 from workers.statement import cli as statement_cli
 

@@ -34,7 +34,7 @@ from tests.waiting import eventually
 from workers.build import relay_of
 from workers.exposure import memory
 from workers.grants import PASSWORD, grants
-from workers.relay import Relay, RelayBounds
+from workers.outbox_relay import Relay, RelayBounds
 
 ACCOUNTS = range(1, 13)
 WORD = "a word/of:its@own"

@@ -22,7 +22,7 @@ from workers.exposure.accounts import BROKER_SECONDS
 from workers.exposure.books import READ_SECONDS
 from workers.exposure.partitions import NAME
 from workers.exposure.samples import tell
-from workers.laravel_status import collect_laravel
+from workers.laravel.status import collect_laravel
 from workers.lease import broker_redis, last_success_key, running_key
 from workers.scheduled.table import SCHEDULED
 

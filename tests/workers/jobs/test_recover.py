@@ -14,7 +14,7 @@ from shared.streams.connection import control_client
 from tests.runtime_world import CONSUMER, World, fill, running
 from tests.waiting import eventually
 from workers.jobs.recover import NOT_SETTLED, Recovered, recover, run
-from workers.relay import Relay, RelayTools
+from workers.outbox_relay import Relay, RelayTools
 
 pytestmark = pytest.mark.database
 

@@ -12,7 +12,7 @@ from shared.mysql.connection import connect
 from tests.waiting import eventually
 from tests.workers.conftest import Fleet
 from tests.workers.laravel.jobs import Worked, note
-from workers.laravel_quarantine import drain
+from workers.laravel.quarantine import drain
 
 pytestmark = pytest.mark.database
 

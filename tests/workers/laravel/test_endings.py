@@ -19,8 +19,8 @@ from shared.laravel.verdict import Defaults
 from tests.laravel_stores import STORES, Storage
 from tests.workers.laravel.conftest import Configure
 from tests.workers.laravel.jobs import NOTE, Handler, Worked, command, note
-from workers.laravel_build import _Parts
-from workers.laravel_endings import (
+from workers.laravel.build import _Parts
+from workers.laravel.endings import (
     EXCEPTION_BYTES,
     HAND_BACK,
     Endings,

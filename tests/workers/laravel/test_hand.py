@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.laravel.reservations import Found, Taken
-from workers.laravel_hand import Hand, HandBounds
+from workers.laravel.hand import Hand, HandBounds
 
 
 class Plenty:

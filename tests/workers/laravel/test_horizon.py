@@ -17,7 +17,7 @@ from shared.laravel.horizon import Supervisor, hide, real_master_lives, show
 from tests.horizon_records import dump, recorded, restore
 from tests.laravel_world import LaravelWorld
 from tests.waiting import eventually
-from workers.laravel_horizon import Presence
+from workers.laravel.horizon import Presence
 from workers.laravel_jobs.arguments import Arguments
 from workers.laravel_jobs.table import JobClass
 

@@ -14,7 +14,7 @@ from shared.streams.connection import data_client
 from tests.waiting import eventually
 from tests.workers.laravel.conftest import Configure
 from tests.workers.laravel.jobs import Worked, behind_proxy, note
-from workers.laravel_quarantine import (
+from workers.laravel.quarantine import (
     AT_ONCE,
     MOST_BYTES,
     REASON_CHARACTERS,
@@ -24,7 +24,7 @@ from workers.laravel_quarantine import (
     remove,
     requeue,
 )
-from workers.laravel_status import collect_laravel
+from workers.laravel.status import collect_laravel
 
 pytestmark = pytest.mark.database
 

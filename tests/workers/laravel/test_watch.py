@@ -17,10 +17,10 @@ from tests.laravel_world import Restarted
 from tests.waiting import eventually
 from tests.workers.laravel.conftest import Configure
 from tests.workers.laravel.jobs import Gate, Worked, note
-from workers.laravel_build import _Parts
-from workers.laravel_endings import Endings
-from workers.laravel_report import JobReport
-from workers.laravel_watch import RENEW_SHARE, Watch, Watched
+from workers.laravel.build import _Parts
+from workers.laravel.endings import Endings
+from workers.laravel.report import JobReport
+from workers.laravel.watch import RENEW_SHARE, Watch, Watched
 
 pytestmark = pytest.mark.database
 

@@ -29,8 +29,8 @@ from tests.workers.laravel.jobs import (
     command,
     note,
 )
-from workers.laravel_endings import HAND_BACK
-from workers.laravel_hand import HandBounds
+from workers.laravel.endings import HAND_BACK
+from workers.laravel.hand import HandBounds
 from workers.laravel_jobs.arguments import Arguments
 from workers.laravel_jobs.context import Context
 from workers.laravel_jobs.table import JobClass

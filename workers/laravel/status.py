@@ -11,9 +11,9 @@ from redis import Redis
 
 from shared.laravel.reservations import queue_keys
 from shared.queries import load
-from workers.laravel_quarantine import large_key
+from workers.laravel.quarantine import large_key
 
-SQL = load(Path(__file__).with_name("laravel_status.sql"))
+SQL = load(Path(__file__).with_name("status.sql"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from redis.exceptions import RedisError
 from shared.errors import Unavailable
 from shared.laravel.reservations import Job, Reservations
 from shared.laravel.verdict import Defaults, timeout_seconds
-from workers.laravel_endings import Endings
-from workers.laravel_report import JobReport
+from workers.laravel.endings import Endings
+from workers.laravel.report import JobReport
 
 TURN_SECONDS = 0.25
 RENEW_SHARE = 3

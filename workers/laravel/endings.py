@@ -23,7 +23,7 @@ from shared.laravel.payload import Payload
 from shared.laravel.reservations import HandBack, Job, Reservations
 from shared.laravel.verdict import Defaults
 from shared.masking import Mask
-from workers.laravel_report import Outcome
+from workers.laravel.report import Outcome
 
 HAND_BACK = "Tradefleet\\Laravel\\Jobs\\HandBack"
 EXCEPTION_BYTES = 64 * 1024

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from shared.mysql.connection import connect
 from shared.streams.connection import control_client
-from workers import laravel_quarantine
+from workers.laravel import quarantine
 from workers.laravel_jobs.php_classes import Pins, write_classes
 from workers.roles import load_settings
 
@@ -55,7 +55,7 @@ def quarantine_group() -> None:
 def quarantine_list(limit: int) -> None:
     """What was set aside, oldest first."""
     with closing(connect(load_settings("cli").mysql)) as connection:
-        found = laravel_quarantine.listed(connection, limit)
+        found = quarantine.listed(connection, limit)
     table = Table("token", "queue", "reason", "payload", "since")
     for one in found:
         shown = one.payload[:SHOWN_BYTES].decode("utf-8", "backslashreplace")
@@ -84,8 +84,8 @@ def quarantine_requeue(token: str, file: IO[bytes] | None) -> None:
         one = _found(connection, token)
         payload = file.read() if file is not None else one.payload
         with closing(control_client(settings.redis, "fleet-quarantine")) as redis:
-            laravel_quarantine.requeue(redis, settings.prefix, one.queue, payload)
-        laravel_quarantine.remove(connection, token)
+            quarantine.requeue(redis, settings.prefix, one.queue, payload)
+        quarantine.remove(connection, token)
         connection.commit()
     click.echo(f"pushed onto {one.queue}")
 
@@ -97,13 +97,13 @@ def quarantine_drop(token: str) -> None:
     """Delete one."""
     with closing(connect(load_settings("cli").mysql)) as connection:
         _found(connection, token)
-        laravel_quarantine.remove(connection, token)
+        quarantine.remove(connection, token)
         connection.commit()
     click.echo("dropped")
 
 
-def _found(connection: Any, token: str) -> laravel_quarantine.Aside:
-    one = laravel_quarantine.find(connection, token)
+def _found(connection: Any, token: str) -> quarantine.Aside:
+    one = quarantine.find(connection, token)
     if one is None:
         raise click.ClickException(f"no {token}; `fleet laravel quarantine list` shows them")
     return one

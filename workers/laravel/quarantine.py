@@ -16,7 +16,7 @@ from redis import Redis
 from shared.laravel.reservations import queue_keys
 from shared.queries import load
 
-SQL = load(Path(__file__).with_name("laravel_quarantine.sql"))
+SQL = load(Path(__file__).with_name("quarantine.sql"))
 
 AT_ONCE = 100
 MOST_BYTES = 8 * 2**20

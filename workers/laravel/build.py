@@ -39,15 +39,16 @@ from shared.masking import Mask
 from shared.mysql.connection import connect
 from shared.settings import Settings
 from shared.streams.connection import control_client, data_client
-from workers import laravel_quarantine, laravel_report
 from workers.collector import calm_collector
 from workers.drain import never
-from workers.laravel_endings import HAND_BACK, Endings
-from workers.laravel_horizon import Presence
+from workers.laravel import quarantine
+from workers.laravel import report as reported
+from workers.laravel.endings import HAND_BACK, Endings
+from workers.laravel.horizon import Presence
+from workers.laravel.node import LaravelNode
+from workers.laravel.watch import Watch, Watched
+from workers.laravel.worker import LaravelWorker, WorkerBounds, WorkerTools
 from workers.laravel_jobs.table import JOBS, JobClass
-from workers.laravel_node import LaravelNode
-from workers.laravel_watch import Watch, Watched
-from workers.laravel_worker import LaravelWorker, WorkerBounds, WorkerTools
 from workers.links import Links, mysql_errors
 from workers.reporting import Report
 
@@ -95,7 +96,7 @@ def build_worker(
     parts.failed_jobs(parts.links())  # a driver that we cannot write is said before the first job
     defaults = Defaults(settings.queue.tries, settings.queue.backoff, settings.queue.timeout)
     watched = Watched(defaults)
-    tell = partial(laravel_report.tell, report)
+    tell = partial(reported.tell, report)
     log = telemetry.log("fleet.laravel").info
     tools = WorkerTools(
         settings=settings,
@@ -225,7 +226,7 @@ class _Parts:
 
     def drain(self, redis: Redis, connection: Any) -> int:
         with mysql_errors():
-            return laravel_quarantine.drain(
+            return quarantine.drain(
                 redis, connection, self._settings.prefix, self._settings.queues
             )
 

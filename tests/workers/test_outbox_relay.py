@@ -22,7 +22,7 @@ from shared.streams.connection import control_client
 from tests.runtime_world import CONSUMER, World, fill, running
 from tests.waiting import eventually
 from workers.memory import streams_bytes
-from workers.relay import Relay, RelayBounds, RelayTools, entry_of
+from workers.outbox_relay import Relay, RelayBounds, RelayTools, entry_of
 
 BOUNDS = RelayBounds(idle_seconds=0.005, pause_seconds_most=0.05, sweep_age_seconds=0)
 database = pytest.mark.database

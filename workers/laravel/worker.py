@@ -6,7 +6,7 @@ A job leaves its reservation only after its work is committed. An error of the h
 that failed: the rules of Laravel's worker say whether the job is released or fails for good. A
 server that is away is no attempt: the job stays reserved and is tried again when it is back.
 
-The end of a job is sent while the next one runs; `laravel_hand` says how many are reserved at once.
+The end of a job is sent while the next one runs; `hand.py` says how many are reserved at once.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from shared.laravel.signals import Standing
 from shared.laravel.verdict import Defaults, may_run
 from shared.settings import Settings
 from workers.drain import never
-from workers.laravel_endings import Endings, Failure, failure_of, too_many_attempts
-from workers.laravel_hand import Hand, HandBounds
+from workers.laravel.endings import Endings, Failure, failure_of, too_many_attempts
+from workers.laravel.hand import Hand, HandBounds
+from workers.laravel.report import JobReport, Outcome
+from workers.laravel.watch import Watched
 from workers.laravel_jobs.context import Context
 from workers.laravel_jobs.table import JobClass
-from workers.laravel_report import JobReport, Outcome
-from workers.laravel_watch import Watched
 from workers.links import Links, mysql_errors, redis_errors
 
 T = TypeVar("T")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from workers.laravel_horizon import Presence
-from workers.laravel_watch import Watch
-from workers.laravel_worker import LaravelWorker
+from workers.laravel.horizon import Presence
+from workers.laravel.watch import Watch
+from workers.laravel.worker import LaravelWorker
 
 JOIN_SECONDS = 5.0
 """For the withdrawal from Horizon; without it the entry runs out in half a minute."""
