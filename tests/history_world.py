@@ -80,6 +80,23 @@ class HistoryUnderTest:
         self.database.run(_CHECK)
         return created(ORDERS, order(666))
 
+    def forbids(self) -> Change:
+        self.allows()
+        self.database.run(
+            "CREATE FUNCTION fleet.somebodys() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            " IF NEW.row_key = '[\"667\"]' THEN RAISE EXCEPTION 'not on my watch'; END IF;"
+            " RETURN NEW; END $$"
+        )
+        self.database.run(
+            "CREATE TRIGGER somebodys BEFORE INSERT ON fleet.change_event"
+            " FOR EACH ROW EXECUTE FUNCTION fleet.somebodys()"
+        )
+        return created(ORDERS, order(667))
+
+    def allows(self) -> None:
+        self.database.run("DROP TRIGGER IF EXISTS somebodys ON fleet.change_event")
+        self.database.run("DROP FUNCTION IF EXISTS fleet.somebodys()")
+
     def backup(self) -> Any:
         with psycopg.connect(self.database.owner) as connection:
             return {table: _copied(connection, table) for table in self._TABLES}

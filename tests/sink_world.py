@@ -54,6 +54,11 @@ class SinkUnderTest(Protocol):
     def refused(self) -> Change:
         """A row that this sink's database does not take."""
 
+    def forbids(self) -> Change:
+        """A row that a trigger of somebody's refuses, until `allows`."""
+
+    def allows(self) -> None: ...
+
     def takes(self) -> Sink:
         """One that takes it after all, as the role `cli` has it: the cause is cured."""
 
@@ -109,6 +114,18 @@ class AuditUnderTest:
 
     def refused(self) -> Change:
         return created(ORDERS, order(666, note="x" * 2_100_000))
+
+    def forbids(self) -> Change:
+        self.allows()
+        self.run(
+            "CREATE TRIGGER somebodys BEFORE INSERT ON fleet_change_log FOR EACH ROW"
+            " BEGIN IF INSTR(NEW.row_after, 'forbidden') THEN"
+            " SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'not on my watch'; END IF; END"
+        )
+        return created(ORDERS, order(667, note="forbidden"))
+
+    def allows(self) -> None:
+        self.run("DROP TRIGGER IF EXISTS somebodys")
 
     def backup(self) -> Any:
         return {name: self.run(f"SELECT * FROM {name}") for name in self._TABLES}  # noqa: S608 - our own names

@@ -48,8 +48,9 @@ _INCOMING = (
     SQL["incoming_pnl"],
     SQL["incoming_trading"],
 )
-# 22 data exceptions, 23 constraints, 54 limits of the server: the same rows fail again.
-_REFUSING = ("22", "23", "54")
+# 22 data exceptions, 23 constraints, 54 limits of the server, P0 a trigger's RAISE: the same rows
+# fail again.
+_REFUSING = ("22", "23", "54", "P0")
 
 
 class Refusal(FleetError):  # noqa: N818 - a state, not a mistake

@@ -498,6 +498,26 @@ def test_a_row_that_is_refused_is_kept_whole_and_holds_up_nobody(
     assert set(under.events()) == set(expected(stream.made))
 
 
+def test_a_row_that_a_trigger_refuses_waits_until_the_trigger_is_gone(
+    under: SinkUnderTest, stream: ChangeStream, world: LoopWorld
+) -> None:
+    stream.control()
+    bad = stream.commit(created(ORDERS, order(1)), under.forbids(), created(ORDERS, order(2)))
+    stream.append_all()
+    try:
+        world.catch_up()
+        assert under.quarantined() == 1
+        wanted = set(expected(stream.made)) - {(1, bad[0].seq, 1, "fleet_orders", "c")}
+        assert wanted <= set(under.events())
+    finally:
+        under.allows()
+    sink = under.takes()
+    sink.connect()
+    with closing(sink):
+        assert replay(sink, bad[0].seq, bad[0].seq) == (1, [])
+    assert set(under.events()) == set(expected(stream.made))
+
+
 def test_refused_in_the_middle_of_a_long_transaction_all_others_are_there(
     under: SinkUnderTest, stream: ChangeStream, world: LoopWorld
 ) -> None:

@@ -233,12 +233,25 @@ class SinkLoop:
         try:
             made, _ = self._written(reads, careful=False)
         except RowsRefused:
-            made, refused = self._written(reads, careful=True)
+            made, refused = self._written_carefully(reads)
             telemetry.count("fleet_cdc_quarantined_total", refused, sink=self._sink.name)
             self._tools.log("rows_quarantined", rows=refused, until_seq=made.place.offset.seq)
         if made.gap and not made.moved:
             raise Gap(made.gap)
         return made
+
+    def _written_carefully(self, reads: Sequence[Read]) -> tuple[Plan, int]:
+        try:
+            return self._written(reads, careful=True)
+        except RowsRefused as refused:
+            code = str(refused).partition(":")[0]  # what follows may quote values
+            raise SourceStopped(
+                "stand_in_refused",
+                f"the database of {self._sink.name} refuses even what stands for a refused row "
+                f"({code})",
+                "Take away the trigger or the constraint on its tables: nothing is skipped, it "
+                "goes on by itself",
+            ) from refused
 
     def _written(self, reads: Sequence[Read], *, careful: bool) -> tuple[Plan, int]:
         sink = self._sink

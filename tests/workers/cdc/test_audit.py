@@ -12,6 +12,7 @@ from typing import Any
 import MySQLdb
 import pytest
 
+from shared.cdc.errors import SourceStopped
 from shared.changes import Change, Chunk, Row, row_key
 from shared.endpoints import MySQLSettings
 from shared.errors import LimitReached
@@ -454,3 +455,21 @@ def test_where_nobody_prepared_the_month_rows_are_taken_all_the_same(
     several_months(audit)
     assert change_log_months.prepare(jobs, FEBRUARY) == [202702, 202703, 202704]
     assert audit.proof().rows == 16
+
+
+def test_where_even_the_stand_in_is_refused_it_waits_and_loses_nothing(audit: Audit) -> None:
+    """A hole in the chain would be worse: the stream, then the binlog, keep what comes."""
+    audit.run(
+        "CREATE TRIGGER somebodys BEFORE INSERT ON fleet_change_log FOR EACH ROW"
+        " BEGIN IF NEW.table_name = 'fleet_orders' THEN"
+        " SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'not on my watch'; END IF; END"
+    )
+    control, bad = audit.stream.control(), audit.stream.commit(created(ORDERS, order(1)))
+    try:
+        with pytest.raises(SourceStopped, match=r"MySQL 1644.*Take away the trigger") as stopped:
+            audit.write(control, bad)
+        assert "watch" not in str(stopped.value)
+    finally:
+        audit.run("DROP TRIGGER somebodys")
+    audit.world.catch_up()
+    assert len(audit.rows("seq", "table_name = 'fleet_orders'")) == 1
