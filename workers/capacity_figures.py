@@ -56,11 +56,12 @@ _OKX = Weights(
 WEIGHTS: Mapping[tuple[str, Product], Weights] = {
     ("binance", "linear"): Weights(
         {"positions": 5, "balances": 5, "cash": 30, "fills": 5, "orders": 40},
-        {"positions": 5, "balances": 5, "cash": 30, "fills": 5, "orders": 40},
+        {"positions": 5, "balances": 5, "cash": 30, "fills": 0, "orders": 40},
     ),
     ("binance", "spot"): Weights(
-        {"balances": 20, "cash": 22, "fills": 120, "orders": 80},
+        # By symbol: the first turn of an account asks about all that it ever had, 120.
         {"balances": 20, "cash": 22, "fills": 20, "orders": 80},
+        {"balances": 20, "cash": 22, "fills": 0, "orders": 80},
     ),
     ("bybit", "inverse"): _BYBIT,
     ("bybit", "linear"): _BYBIT,
