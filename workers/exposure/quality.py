@@ -11,10 +11,7 @@ from workers.alerts import Sample
 from workers.exposure.books import READ_SECONDS
 from workers.exposure.samples import tell
 from workers.quality.checks import checks_of
-from workers.quality.run import stored
-
-OLD_SECONDS = 600.0
-"""What was found longer ago is not told any more: it would look like good news."""
+from workers.quality.run import OLD_SECONDS, stored
 
 
 def read(settings: Settings) -> Iterator[Sample]:

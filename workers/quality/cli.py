@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -16,9 +17,9 @@ from shared.mysql.connection import connect
 from shared.settings import Settings
 from workers.quality.checks import Check, checks_of
 from workers.quality.found import Found
-from workers.quality.run import Stored, look, stored
+from workers.quality.run import OLD_SECONDS, Stored, look, stored
 from workers.roles import load_settings
-from workers.terminal import cell, number
+from workers.terminal import cell, number, shown
 
 console = Console()
 
@@ -34,9 +35,10 @@ def quality(at_once: bool, as_json: bool) -> None:  # noqa: FBT001 - click passe
     if as_json:
         click.echo(json.dumps([_told(name, one, found.get(name)) for name, one in checks.items()]))
     else:
-        _print(checks, found)
+        told = {name: _told(name, one, found.get(name)) for name, one in checks.items()}
+        _print(told)
         for name in missed:
-            click.echo(f"{name}: {checks[name].do}")
+            _explain(told[name])
     sys.exit(1 if missed else 0)
 
 
@@ -44,8 +46,10 @@ COMMANDS = (quality,)
 
 
 def met(check: Check, last: Stored | None) -> bool:
-    """One that never could look is not met."""
-    return last is not None and last.found is not None and last.found.part >= check.objective
+    """One that could not look for long, or never, is not met."""
+    if last is None or last.found is None or last.age_seconds > OLD_SECONDS:
+        return False
+    return last.found.part >= check.objective
 
 
 def _found(settings: Settings, *, at_once: bool) -> dict[str, Stored]:
@@ -71,19 +75,37 @@ def _told(name: str, check: Check, last: Stored | None) -> dict[str, Any]:
         "objective": check.objective,
         "met": met(check, last),
         "detail": found.detail if found else "",
+        "age_seconds": round(last.age_seconds, 1) if last and last.checked_at else None,
         "checked_at": last.checked_at.isoformat() if last and last.checked_at else None,
-        "error": last.error if last else "never looked: are the roles beat and jobs running?",
+        "error": _error(last),
         "do": check.do,
     }
 
 
-def _print(checks: dict[str, Check], found: dict[str, Stored]) -> None:
-    table = Table("check", "dimension", "good", "of", "must be", "", "counts", "which not")
-    for name, check in checks.items():
-        told = _told(name, check, found.get(name))
+def _error(last: Stored | None) -> str:
+    if last is not None and (last.error or last.age_seconds <= OLD_SECONDS):
+        return last.error
+    return f"{'nobody looks' if last else 'never looked'}: are the roles beat and jobs running?"
+
+
+def _print(told: dict[str, dict[str, Any]]) -> None:
+    """Fits a terminal of 80 columns."""
+    table = Table("check", "dimension", "found", "must be", "looked", "", box=box.SIMPLE)
+    for name, one in told.items():
+        found = "" if one["total"] is None else f"{one['good']:,} of {one['total']:,}"
+        looked = "" if one["age_seconds"] is None else f"{one['age_seconds']:.0f} s ago"
         table.add_row(
-            cell(name), cell(check.dimension), number(told["good"]), number(told["total"]),
-            number(f"{check.objective:.1%}"), cell("" if told["met"] else "MISSED"),
-            cell(check.what), cell(told["detail"] or told["error"]),
+            cell(name), cell(one["dimension"]), number(found), number(f"{one['objective']:.1%}"),
+            number(looked), cell("" if one["met"] else "MISSED"),
         )  # fmt: skip
     console.print(table)
+
+
+def _explain(one: dict[str, Any]) -> None:
+    """What is counted, which are not good, where to begin."""
+    for line in (
+        f"{one['check']}: {one['what']}",
+        *(f"    {said}" for said in (one["detail"], one["error"]) if said),
+        f"    {one['do']}",
+    ):
+        console.print(shown(line), markup=False, highlight=False, soft_wrap=True)

@@ -19,6 +19,9 @@ from workers.quality.sources import Sources
 
 _log = telemetry.log(__name__)
 
+OLD_SECONDS = 600.0
+"""What was found longer ago is not told any more: it would look like good news."""
+
 Looked = Found | str
 """What a check found, or why it could not look."""
 

@@ -177,11 +177,20 @@ def test_the_command_shows_what_is_missed_and_what_to_do(desk: Desk, fleet: Flee
     with closing(connect(desk.settings.mysql)) as connection:
         look_and_store(desk.settings, connection, datetime.now(UTC))
     assert fleet("quality").exit_code == 0
+    old = "UPDATE fleet_quality SET checked_at = checked_at {} INTERVAL 1 HOUR"
+    desk.world.run(old.format("-"))
+    result = fleet("quality")
+    assert result.exit_code == 1
+    assert "nobody looks: are the roles beat and jobs running?" in result.output
+    desk.world.run(old.format("+"))
     desk.world.run(BREAK, "identity")
     assert fleet("quality").exit_code == 0
     result = fleet("quality", "--now")
     assert result.exit_code == 1
-    assert "identities_hold: fleet breaks list" in result.output
+    assert "identities_hold: accounts whose books agree with themselves" in result.output
+    assert "    fleet breaks list; fleet rebuild --account N" in result.output
+    assert "1 of 2" in result.output
+    assert " 0 s ago" in result.output
 
 
 @given(
