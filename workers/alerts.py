@@ -211,6 +211,10 @@ ALERTS: Mapping[str, Alert] = {
         "capture", "page", Above("fleet_cdc_checkpoint_age_seconds", 20), 15,
         "the collector has written nothing for {value} s", "fleet cdc status; the collector's log",
     ),
+    "FleetCaptureBehind": Alert(
+        "capture", "ticket", Above("fleet_cdc_lag_seconds", 20), 15,
+        "the collector is {value} s behind the source", "fleet cdc status; what does it wait for?",
+    ),
     "FleetSinkSilent": Alert(
         "capture", "page", Above("fleet_cdc_sink_silent_seconds", 20, ("sink",)), 15,
         "the sink {sink} has said nothing for {value} s",

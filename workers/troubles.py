@@ -59,11 +59,17 @@ def in_the_audit_log(connection: Any) -> Iterator[Trouble]:
 
 
 def in_the_change_stream(stream: ChangeLog) -> Iterator[Trouble]:
-    """Why the source's log cannot be followed, if it cannot."""
+    """Why the source's log cannot be followed, if it cannot, and why sinks wait."""
     found = stream.look()
     if found is not None and found.stopped is not None:
         stopped = found.stopped
         yield Trouble("FleetCaptureStopped", None, "the collector", stopped.what, stopped.cure)
+    for sink, report in stream.reports().items():
+        if report.why:
+            yield Trouble(
+                "FleetSinkBehind", None, f"the sink {sink}", report.why,
+                "fleet cdc status; look at its database",
+            )  # fmt: skip
 
 
 _Rows = Callable[[str], list[Any]]

@@ -66,7 +66,8 @@ _EXCHANGES = ("sync", *_TASKS)
 _CAPTURE = ("collector", "audit", "timescale")
 _NO_REDIS = (
     "FleetPartitionUnowned", "FleetOutboxOld", "FleetCollectFails", "FleetCaptureUnowned",
-    "FleetCaptureLag", "FleetSinkSilent", "FleetScheduleLate", "FleetStreamsDown", "FleetRedisLost",
+    "FleetCaptureLag", "FleetCaptureBehind", "FleetSinkSilent", "FleetScheduleLate",
+    "FleetStreamsDown", "FleetRedisLost",
 )  # fmt: skip
 """What follows where Redis takes no writes: its leases, reports and schedules stand there."""
 
@@ -91,12 +92,18 @@ BREAKAGES: Mapping[str, Breakage] = {
     ),
     "collector-killed": Breakage(
         "FleetCaptureUnowned", "kill -9 of the collector", _killed("collector"),
-        "start the role collector", _start("collector"), _CAPTURE, ("FleetCaptureLag",),
+        "start the role collector", _start("collector"), _CAPTURE,
+        ("FleetCaptureLag", "FleetCaptureBehind"),
     ),
     "collector-asleep": Breakage(
         "FleetCaptureLag", "the collector stands still (SIGSTOP)", _asleep("collector"),
         "let it go on, or kill it and start another", _awake("collector"), _CAPTURE,
-        ("FleetCaptureUnowned",),
+        ("FleetCaptureUnowned", "FleetCaptureBehind"),
+    ),
+    "collector-slow": Breakage(
+        "FleetCaptureBehind", "a poor line from MySQL to the collector", broken.slow_source,
+        "mend the line; it catches up by itself", broken.mend_source, _CAPTURE,
+        ("FleetCaptureLag",),
     ),
     "audit-killed": Breakage(
         "FleetSinkSilent", "kill -9 of the sink of the audit log", _killed("audit"),
@@ -150,7 +157,8 @@ BREAKAGES: Mapping[str, Breakage] = {
         "FleetRedisLost", "FLUSHALL", broken.flush_redis,
         "nothing; fleet recover where Laravel writes to the streams itself", broken.recover,
         (*_BOOKS, "rq", *_CAPTURE),
-        ("FleetPartitionUnowned", "FleetCaptureUnowned", "FleetScheduleLate"),
+        ("FleetPartitionUnowned", "FleetCaptureUnowned", "FleetCaptureBehind",
+         "FleetScheduleLate"),
     ),
     "budget-full": Breakage(
         "FleetRedisBudget", "no stream worker, and fills of several MB", broken.fill_budget,
@@ -160,7 +168,8 @@ BREAKAGES: Mapping[str, Breakage] = {
     "mysql-away": Breakage(
         "FleetServerAway", "kill -9 of MySQL", broken.stop_mysql, "start MySQL",
         broken.start_mysql, _BOOKS,
-        ("FleetCollectFails", "FleetCaptureLag", "FleetScheduleLate", "FleetStreamLag"),
+        ("FleetCollectFails", "FleetCaptureLag", "FleetCaptureBehind", "FleetScheduleLate",
+         "FleetStreamLag"),
     ),
     "timescale-away": Breakage(
         "FleetServerAway", "TimescaleDB resets every connection", broken.stop_timescale,
@@ -239,7 +248,7 @@ BREAKAGES: Mapping[str, Breakage] = {
     "binlog-purged": Breakage(
         "FleetCaptureStopped", "MySQL purged what was not captured", work.purge,
         "fleet cdc restart --reason …", work.restart_capture, _CAPTURE,
-        ("FleetCaptureUnowned", "FleetPurgeNear"),
+        ("FleetCaptureUnowned", "FleetCaptureBehind", "FleetPurgeNear"),
     ),
     "binlog-short": Breakage(
         "FleetPurgeNear", "binlog_expire_logs_seconds = 600", work.expire(600),

@@ -1,4 +1,4 @@
-"""Gates: a listening port in front of a server, whose traffic can be held, muted or cut.
+"""Gates: a listening port in front of a server, whose traffic can be held, slowed, muted or cut.
 
 All gates of a storm share one event loop in one thread; the methods may be called from any other.
 """
@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Literal
 
 CHUNK = 65_536
+SLICE = 256  # of slow replies: something comes all the time, as on a poor line
 MUTED_SECONDS = 0.2  # a reply that is lost on purpose: so long the client waits before the cut
 
 Lost = Literal["request", "reply"]
@@ -44,6 +45,7 @@ class Gate:
         self._muted = False
         self._refusing = False
         self._lose_commit: Lost | None = None
+        self._bytes_a_second = 0
         self.commits_lost = 0
         self.port = 0
 
@@ -60,6 +62,10 @@ class Gate:
     def hold(self) -> None:
         """Nothing goes through, nothing is lost: a network that stands still."""
         self._call(self._open.clear)
+
+    def slow(self, bytes_a_second: int) -> None:
+        """Replies of each connection trickle."""
+        self._call(lambda: setattr(self, "_bytes_a_second", bytes_a_second))
 
     def mute(self) -> None:
         """Requests arrive, replies are lost."""
@@ -103,6 +109,7 @@ class Gate:
 
     def _heal(self) -> None:
         self._muted = self._refusing = False
+        self._bytes_a_second = 0
         self._lose_commit = None
         for pair in list(self._pairs):
             if pair.muted:
@@ -147,9 +154,18 @@ class Gate:
                 if self._muted or pair.muted:
                     pair.muted = True
                     continue
-                pair.client.write(data)
-                await pair.client.drain()
+                await self._pass_on(data, pair.client)
         pair.cut()
+
+
+    async def _pass_on(self, data: bytes, client: asyncio.StreamWriter) -> None:
+        at = 0
+        while self._bytes_a_second and at < len(data):
+            client.write(data[at : at + SLICE])
+            at += SLICE
+            await asyncio.sleep(SLICE / self._bytes_a_second)
+        client.write(data[at:])
+        await client.drain()
 
 
 class Gates:

@@ -70,12 +70,14 @@ class OwnFleet:
         redis: KeptRedis,
         timescale: Timescale | None,
         gate: Gate | None,
+        source_gate: Gate,
         folder: Path,
     ) -> None:
         self.mysql = mysql
         self.redis = redis
         self.timescale = timescale
         self.timescale_gate = gate
+        self.source_gate = source_gate
         self.folder = folder
         self.run_dir = folder / "run"
         self.run_dir.mkdir()
@@ -103,7 +105,7 @@ class OwnFleet:
             "FLEET_ENV_FILE": str(self.folder / "env"),
             "DB_CONNECTION": "mysql",
             "DB_HOST": str(where.host),
-            "DB_PORT": str(where.port),
+            "DB_PORT": str(self.source_gate.port if role == "collector" else where.port),
             "DB_DATABASE": LARAVEL_SCHEMA,
             "DB_USERNAME": "root" if root else user_of(role),
             "DB_PASSWORD": ROOT_PASSWORD if root else self.password,
@@ -362,12 +364,13 @@ def own_fleet(
         stack.callback(redis.remove)
         redis.start()
         timescale = gate = None
+        gates = Gates()
+        stack.callback(gates.close)
         if history:
             timescale = stack.enter_context(own_database(servers))
-            gates = Gates()
-            stack.callback(gates.close)
             gate = gates.make(urlsplit(timescale.owner).port or 5432)
-        found = kind(servers, mysql, redis, timescale, gate, folder)
+        source_gate = gates.make(mysql.where.port)
+        found = kind(servers, mysql, redis, timescale, gate, source_gate, folder)
         found.prepare()
         if exchange:
             found.open_exchange(stack.enter_context(local_exchange(folder)))

@@ -6,6 +6,8 @@ from contextlib import closing
 
 from tests.chaos.own_fleet import OwnFleet
 
+SLOW_BYTES = 1_500
+"""A second; a fleet under traffic writes several times as much log."""
 FILLS, FILL_BYTES = 2_200, 3_000
 """Together beyond seven tenths of the fleet's budget, and below all of it."""
 
@@ -69,6 +71,14 @@ def stop_mysql(fleet: OwnFleet) -> None:
 
 def start_mysql(fleet: OwnFleet) -> None:
     fleet.mysql.start()
+
+
+def slow_source(fleet: OwnFleet) -> None:
+    fleet.source_gate.slow(SLOW_BYTES)
+
+
+def mend_source(fleet: OwnFleet) -> None:
+    fleet.source_gate.heal()
 
 
 def stop_timescale(fleet: OwnFleet) -> None:

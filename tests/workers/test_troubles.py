@@ -7,9 +7,9 @@ from contextlib import closing
 
 import pytest
 
-from shared.cdc.checkpoint import NOTHING, Place, Stopped
+from shared.cdc.checkpoint import NOTHING, Place, Report, Stopped
 from shared.cdc.log import ChangeLog
-from shared.changes import Position
+from shared.changes import Offset, Position
 from shared.settings import Settings
 from tests.runtime_world import World, fill
 from tests.waiting import eventually
@@ -107,12 +107,16 @@ def test_a_stopped_source_and_a_failed_operator_job_are_told(
     stream = ChangeLog(world.redis, watching.prefix)
     begun = stream.rewind(None, NOTHING, Place(1, 9, AT, "f"), 5)
     stream.stop(begun.fence, Stopped("purged", "the log was purged", "fleet cdc restart", 5))
+    at = Offset(1, 9, 0, whole=True, position=AT)
+    stream.report("audit", Report(at, 5, "it waits"))
     with_everything = settings_for("rq")
     job = operator.enqueue(with_everything, "replay_parked", {"stream": 5}, actor="alice")
     fail(with_everything, job)
     found = last_errors(watching)
     (source,) = of(found, "FleetCaptureStopped")
     assert (source.why, source.do) == ("the log was purged", "fleet cdc restart")
+    (sink,) = of(found, "FleetSinkBehind")
+    assert (sink.where, sink.why) == ("the sink audit", "it waits")
     (failed,) = of(found, "FleetOperatorJobsFail")
     assert (failed.where, failed.why) == (
         "operator job replay_parked, by alice", "ValueError: nothing works",

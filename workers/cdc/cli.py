@@ -89,6 +89,10 @@ def _stream(settings: Settings) -> Iterator[ChangeLog]:
         yield ChangeLog(redis, settings.prefix)
 
 
+def _seconds(value: float | None) -> str:
+    return "not known how far" if value is None else f"{value:,.1f} s"
+
+
 def _print(found: CaptureStatus) -> None:
     if not found.begun:
         console.print("nothing is captured yet: is a collector running, and every sink?")
@@ -96,19 +100,24 @@ def _print(found: CaptureStatus) -> None:
         console.print(
             f"epoch {found.epoch}, transaction {found.seq:,} at {found.reading} {found.gtid} · "
             f"stream: {found.entries:,} entries, {found.bytes:,} bytes · collector: "
-            f"{found.collector or 'none runs'}, last heard {moment(found.at_ms)}"
+            f"{found.collector or 'none runs'}, {_seconds(found.lag_seconds)} behind MySQL, "
+            f"last heard {moment(found.at_ms)}"
         )
     if found.stopped:
         stopped = found.stopped
         console.print(f"STOPPED since {moment(stopped.since_ms)}, {stopped.reason}: ", end="")
         console.print(cell(f"{stopped.what}. {stopped.cure}"))
-    sinks = Table("sink", "epoch", "transaction", "behind", "said")
+    sinks = Table("sink", "epoch", "transaction", "behind", "since", "said")
     for sink in found.sinks:
         said = moment(sink.said_ms) if sink.said_ms else "nothing yet: does it run?"
         sinks.add_row(
-            cell(sink.name), number(sink.epoch), number(sink.seq), number(sink.behind), said
-        )
+            cell(sink.name), number(sink.epoch), number(sink.seq), number(sink.behind),
+            number("" if sink.behind_seconds is None else _seconds(sink.behind_seconds)), said,
+        )  # fmt: skip
     console.print(sinks)
+    for sink in found.sinks:
+        if sink.why:
+            console.print(cell(f"{sink.name} waits: {sink.why}"))
     for table, why in found.tables_stopped.items():
         console.print(cell(f"{table} is stopped: {why}"))
     if found.requests or found.snapshots:

@@ -2,36 +2,46 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from shared.cdc.checkpoint import Checkpoint, Stopped, id_text
+from shared.cdc.envelope import committed_at_us
 from shared.cdc.log import ChangeLog, Request
+from shared.changes import Offset
+from workers.cdc.heartbeat import told_by
 from workers.cdc.snapshot_marks import Progress, progress
 from workers.cdc.standings import stopped_tables
 
 
 @dataclass(frozen=True, slots=True)
 class SinkStatus:
-    """behind: whole transactions that it does not have yet; None: it has said nothing."""
+    """behind: whole transactions that it does not have yet; None: it has said nothing.
+    behind_seconds: since the first of them was committed. why: it waits.
+    """
 
     name: str
     epoch: int | None
     seq: int | None
     behind: int | None
     said_ms: int
+    behind_seconds: float | None
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
 class CaptureStatus:
-    """begun: whether there is a checkpoint. collector: who has the lease. at_ms: when the
-    checkpoint was last written. reading: file and position of the source's log. tables_stopped:
-    those whose rows are left out, and why.
+    """begun: whether there is a checkpoint. collector: who has the lease. lag_seconds: how far it
+    was behind the source when it beat last; None: never. at_ms: when the checkpoint was last
+    written. reading: file and position of the source's log. tables_stopped: those whose rows are
+    left out, and why.
     """
 
     begun: bool
     collector: str | None
+    lag_seconds: float | None
     epoch: int
     seq: int
     head: str
@@ -58,10 +68,12 @@ class CaptureStatus:
 def capture_status(stream: ChangeLog, connection: Any, sinks: Sequence[str]) -> CaptureStatus:
     """sinks: the configured ones. connection: of the source, in our schema."""
     found, extent = stream.look(), stream.extent()
+    mark = told_by(connection)
     place = found.place if found else None
     return CaptureStatus(
         begun=found is not None,
         collector=stream.owner(),
+        lag_seconds=mark.lag_seconds if mark else None,
         epoch=place.epoch if place else 0,
         seq=place.seq if place else 0,
         head=id_text(found.head) if found else "",
@@ -76,6 +88,12 @@ def capture_status(stream: ChangeLog, connection: Any, sinks: Sequence[str]) -> 
         snapshots=progress(connection),
         tables_stopped=stopped_tables(connection, place.seq) if place else {},
     )
+
+
+def behind_seconds(stream: ChangeLog, offset: Offset, now_ms: int) -> float:
+    """How long ago the first transaction was committed that a sink does not have; 0: it has all."""
+    waits = stream.next_after(f"{offset.seq}-{offset.chunk}".encode())
+    return max(now_ms - committed_at_us(*waits) // 1000, 0) / 1000 if waits else 0.0
 
 
 def summary(found: CaptureStatus) -> str:
@@ -97,6 +115,7 @@ def _sinks(
     stream: ChangeLog, found: Checkpoint | None, sinks: Sequence[str]
 ) -> list[SinkStatus]:
     reports = stream.reports()
+    now_ms = time.time_ns() // 1_000_000
     rows = []
     for name in sorted({*sinks, *reports}):
         report = reports.get(name)
@@ -106,6 +125,8 @@ def _sinks(
             SinkStatus(
                 name, offset.epoch if offset else None, offset.seq if offset else None, behind,
                 report.at_ms if report else 0,
+                behind_seconds(stream, offset, now_ms) if offset else None,
+                report.why if report else "",
             )
         )  # fmt: skip
     return rows

@@ -10,9 +10,7 @@ from typing import Any
 import psycopg
 
 from shared.cdc.checkpoint import Checkpoint
-from shared.cdc.envelope import committed_at_us
 from shared.cdc.log import ChangeLog
-from shared.changes import Offset
 from shared.mysql import change_log_offset
 from shared.mysql.connection import connect
 from shared.settings import Settings
@@ -27,6 +25,7 @@ from workers.cdc.audit import NAME as AUDIT
 from workers.cdc.history import NAME as TIMESCALE
 from workers.cdc.sinks import configured
 from workers.cdc.standings import stopped_tables
+from workers.cdc.status import behind_seconds
 from workers.exposure.books import READ_SECONDS
 from workers.exposure.partitions import NAME
 from workers.exposure.samples import tell
@@ -43,7 +42,7 @@ def stream(settings: Settings) -> Iterator[Sample]:
         found, extent, reports = log.look(), log.extent(), log.reports()
         owner = log.owner()
         waits = {
-            sink: _waits(log, report.offset, now_ms)
+            sink: behind_seconds(log, report.offset, now_ms)
             for sink, report in reports.items()
             if report.offset is not None
         }
@@ -70,12 +69,6 @@ def _checkpoint(found: Checkpoint, now_ms: int) -> Iterator[Sample]:
     yield tell("fleet_cdc_checkpoint_age_seconds", _age(now_ms, found.at_ms))
     if found.stopped:
         yield tell("fleet_cdc_stopped", 1, reason=found.stopped.reason)
-
-
-def _waits(log: ChangeLog, offset: Offset, now_ms: int) -> float:
-    """How long ago the first one was committed that a sink does not have."""
-    waits = log.next_after(f"{offset.seq}-{offset.chunk}".encode())
-    return 0.0 if waits is None else _age(now_ms, committed_at_us(*waits) // 1000)
 
 
 def source(settings: Settings) -> Iterator[Sample]:

@@ -130,6 +130,7 @@ SECTIONS: tuple[Section, ...] = (
         )),
         Grid(("reason",), (Column("stopped", "fleet_cdc_stopped", "yes", "max"),)),
         Grid(("sink",), (
+            Column("behind", "fleet_cdc_sink_lag_seconds", "seconds", "max"),
             Column("transactions behind", "fleet_cdc_sink_lag_events"),
             Column("has transaction", "fleet_cdc_sink_seq"),
             Column("said something", "fleet_cdc_sink_silent_seconds", "ago", "max"),

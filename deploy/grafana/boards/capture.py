@@ -42,7 +42,8 @@ BOARD = Board(
         Row(
             "Collector",
             (
-                lines("Behind the source", "s", Query("max(fleet_cdc_lag_seconds)", "collector")),
+                lines("Behind the source", "s", Query("max(fleet_cdc_lag_seconds)", "collector"),
+                      alert="FleetCaptureBehind"),
                 lines("Since the checkpoint", "s",
                       Query("max(fleet_cdc_checkpoint_age_seconds)", "checkpoint"),
                       alert="FleetCaptureLag"),

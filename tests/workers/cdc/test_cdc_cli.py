@@ -35,7 +35,7 @@ def test_before_anything_runs_it_says_what_is_missing(fleet: Fleet) -> None:
 def test_where_everybody_is_and_why_it_stopped(fleet: Fleet, stream: ChangeLog) -> None:
     begun = stream.rewind(None, NOTHING, Place(2, 40, AT, "f"), NOW_MS)
     stream.stop(begun.fence, Stopped("purged", "the log is gone", "fleet cdc restart", NOW_MS))
-    stream.report("audit", Report(Offset(2, 33, 0, whole=True, position=AT), NOW_MS))
+    stream.report("audit", Report(Offset(2, 33, 0, whole=True, position=AT), NOW_MS, "it rains"))
     stream.request("snapshot", "me", ["fleet_fills"])
 
     told = fleet("cdc", "status").output
@@ -45,6 +45,7 @@ def test_where_everybody_is_and_why_it_stopped(fleet: Fleet, stream: ChangeLog) 
     assert "STOPPED" in told
     assert "fleet cdc restart" in told
     assert "fleet_fills" in told
+    assert "audit waits: it rains" in told
     audit = next(one for one in found["sinks"] if one["name"] == "audit")
     assert (audit["seq"], audit["behind"]) == (33, 7)
     assert found["stopped"]["reason"] == "purged"
