@@ -26,6 +26,8 @@ DEADLINE_SECONDS = 0.9
 STALE_SECONDS = 15.0
 """Figures of a section that answers late are told so long; then no figure is better than an old
 one."""
+HANGS_SECONDS = 4.0
+"""A server that answered, and now takes longer than this, is away; a busy machine answers late."""
 LIVE_SECONDS = 120.0
 """A turn that hangs longer than this is not alive."""
 _log = telemetry.log(__name__)
@@ -49,12 +51,14 @@ class Reader:
         self.section = section
         self._settings = settings
         self._thread: threading.Thread | None = None
+        self._began = 0.0
         self._reading: Reading | None = None
         self._said = ""
 
     def begin(self) -> None:
         """Unless it is still at it."""
         if self._thread is None or not self._thread.is_alive():
+            self._began = time.monotonic()
             self._thread = threading.Thread(
                 target=self._read, name=f"fleet-{self.name}", daemon=True
             )
@@ -70,9 +74,10 @@ class Reader:
         return found
 
     @property
-    def late(self) -> bool:
-        """It has not answered yet."""
-        return self._thread is not None and self._thread.is_alive()
+    def hangs(self) -> bool:
+        """It is still at it, for too long."""
+        at_it = self._thread is not None and self._thread.is_alive()
+        return at_it and time.monotonic() - self._began > HANGS_SECONDS
 
     def _read(self) -> None:
         samples: Sequence[Sample] = ()
@@ -146,4 +151,4 @@ class Exporter:
 
 
 def _answers(ping: Reader, reading: Reading | None) -> bool:
-    return not ping.late and reading is not None and not reading.error
+    return not ping.hangs and reading is not None and not reading.error

@@ -104,6 +104,29 @@ def test_a_server_that_hangs_holds_up_nobody_for_a_second() -> None:
     eventually(lambda: values(made.turn())["fleet_server_up.mysql"] == 1)
 
 
+def test_a_server_that_answers_late_is_not_away_and_one_that_hangs_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(exporter, "DEADLINE_SECONDS", 0.05)
+    monkeypatch.setattr(exporter, "HANGS_SECONDS", 0.6)
+    answering, released = threading.Event(), threading.Event()
+    answering.set()
+
+    def ping(_: Any) -> Iterator[Sample]:
+        if not answering.is_set():
+            released.wait(30)
+        yield from ()
+
+    made = exporter_of(BOTH, {"mysql": ping, "redis": here})
+    eventually(lambda: values(made.turn())["fleet_server_up.mysql"] == 1)
+    answering.clear()
+    assert values(made.turn())["fleet_server_up.mysql"] == 1
+    eventually(lambda: values(made.turn())["fleet_server_up.mysql"] == 0)
+    answering.set()
+    released.set()
+    eventually(lambda: values(made.turn())["fleet_server_up.mysql"] == 1)
+
+
 def test_figures_that_come_late_are_told_and_old_ones_are_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
