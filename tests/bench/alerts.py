@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -15,7 +15,7 @@ from tests.chaos.breakages import BREAKAGES
 from tests.chaos.own_fleet import OwnFleet, own_fleet
 from tests.desk import server_values
 from tests.desk_tools import Prometheus, fleet_rules, prometheus
-from workers.alerts import ALERTS, Counted
+from workers.alerts import ALERTS, Counted, Missing
 
 TARGET_SECONDS = 60
 LOOK_SECONDS = 0.25
@@ -78,7 +78,7 @@ def quiet(*, minutes: float) -> Figure:
         _wait(lambda: False, minutes * 60)
         seconds = int(time.monotonic() - began)
         history = f'count_over_time(ALERTS{{alertstate="firing"}}[{seconds}s])'
-        fired = sorted({labels["alertname"] for labels, _ in server.query(history)})
+        fired = sorted({_named(labels) for labels, _ in server.query(history)})
         fills = int(fleet.mysql.run("SELECT COUNT(*) FROM fleet_fills")[0][0])
     return Figure(
         "alerts while nothing is wrong",
@@ -120,6 +120,14 @@ def _broken(name: str, fleet: OwnFleet, server: Prometheus) -> Took:
 def _calm_for(alert: str, server: Prometheus) -> Callable[[], bool]:
     """Nothing fires but what only waits for its window to be over, and not this alert."""
     return lambda: all(_counts(one) and one != alert for one in server.firing())
+
+
+def _named(labels: Mapping[str, str]) -> str:
+    """The alert, and of what."""
+    alert = labels["alertname"]
+    when = ALERTS[alert].when
+    of = () if isinstance(when, Missing) else when.by
+    return " ".join((alert, *(labels.get(name, "") for name in of)))
 
 
 def _counts(alert: str) -> bool:
