@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -123,6 +124,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, help="of the memory figure")
     parser.add_argument("--daily-rows", type=int, help="of the dashboards figure")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # nothing is left running
     if unknown := [name for name in options.names if name not in BENCHES]:
         parser.error(f"{', '.join(unknown)}: one of {', '.join(BENCHES)} expected")
     size = QUICK if options.quick else FULL
