@@ -61,6 +61,8 @@ BOARD = Board(
                       Query(f"max {_CHECK} (fleet_quality)", "found"),
                       Query(f"max {_CHECK} (fleet_quality_objective)", "objective"),
                       Query(f"min {_CHECK} (fleet_quality_met)", "met"),
+                      Query(f"min {_CHECK} (avg_over_time(fleet_quality_met[7d]))",
+                            "met, part of 7 days"),
                       Query(f"max {_CHECK} (fleet_quality_age_seconds)", "seconds ago"),
                       width=16),
                 lines("Objective met", "bool_yes_no", alert="FleetQualityMissed"),
