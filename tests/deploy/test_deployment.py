@@ -102,12 +102,16 @@ def test_a_host_gives_each_role_its_drain_time_and_tells_it_alone(role: str) -> 
 
 def test_supervisor_starts_each_role_once_with_its_slot() -> None:
     found = _supervisor()
+    runbooks = (ROOT / "deploy" / "runbooks" / "README.md").read_text(encoding="utf-8")
+    assert "tradefleet-ROLE:*" in runbooks  # a group: its own name alone is `no such process`
+    assert "tradefleet-ROLE:tradefleet-ROLE-1" in runbooks
     assert set(found.sections()) == {f"program:tradefleet-{role}" for role in ROLES}
     for section in found.sections():
         # As supervisor expands them.
         values = {k: v % {"program_name": "tradefleet", "process_num": 1}
                   for k, v in found[section].items()}  # fmt: skip
         assert 'FLEET_SLOT="1"' in values["environment"]
+        assert values["process_name"] == "tradefleet-1"
         assert values["command"].endswith(section.removeprefix("program:tradefleet-"))
 
 
