@@ -6,6 +6,7 @@ import argparse
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -75,7 +76,7 @@ def command(
 ) -> int:
     """`--break NAME`, or several (none named: all); the exit code."""
     if one is not None:
-        found = break_one(one, say, None if at_once else lambda: input("Enter cures it "))
+        found = break_one(one, say, None if at_once else _until_enter)
         logs = None
     else:
         outcome = run(several or tuple(BREAKAGES), say)
@@ -84,6 +85,11 @@ def command(
         say(f"  DIFFERENCE {line}")
     say(f"{len(found)} differences" + (f"; logs in {logs}" if logs else ""))
     return 1 if found else 0
+
+
+def _until_enter() -> None:
+    with suppress(EOFError):  # nobody sits there
+        input("Enter cures it ")
 
 
 def describe(name: str) -> list[str]:
