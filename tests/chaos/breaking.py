@@ -87,9 +87,20 @@ def command(
     return 1 if found else 0
 
 
+def _by_hand(fleet: OwnFleet) -> list[str]:
+    """How whoever practises does what the runbook says."""
+    fleet.write_env_files()
+    role = f"FLEET_ENV_FILE={fleet.folder}/ROLE.env .venv/bin/python -m workers.start ROLE"
+    return [
+        f"yours to cure: FLEET_ENV_FILE={fleet.folder}/cli.env .venv/bin/fleet …",
+        f"      a role:  {role}",
+        f"      servers: their addresses, and MySQL's administrator, in {fleet.folder}/migrate.env",
+    ]
+
+
 def _until_enter() -> None:
     with suppress(EOFError):  # nobody sits there
-        input("Enter cures it ")
+        input("Enter, when you have: it is cured for you if it is not ")
 
 
 def describe(name: str) -> list[str]:
@@ -122,7 +133,12 @@ def break_one(
                 say(f"  {one.alert.severity:6} {one.name}: {one.what}. {one.do}")
             if wait is not None:
                 say(f"cure: {row.cure}")
+                for line in _by_hand(fleet):
+                    say(line)
                 wait()
+                if not any(one.name == row.alert for one in watch.firing()):
+                    say(f"{row.alert} is gone: cured")
+                    return []
             return _cure(name, fleet, watch, shown, say).found
 
 

@@ -49,6 +49,7 @@ EVERY_ROLE = tuple(name for name in ROLES if name != "flower")
 START_SECONDS = 90.0
 LOOK_SECONDS = 0.1
 LONG_AGO_MS = 600_000
+NAMES = ("APP_", "CACHE_", "DB_", "FLEET_", "QUEUE_", "REDIS_")
 
 
 def user_of(role: str) -> str:
@@ -127,6 +128,17 @@ class OwnFleet:
             "FLEET_LOG_STYLE": "json",
             "PYTHONUNBUFFERED": "1",
         }
+
+    def write_env_files(self) -> None:
+        """ROLE.env, for whoever types commands and starts roles by hand."""
+        for role in ("cli", "migrate", *EVERY_ROLE):
+            named = {name: text for name, text in self.environ(role).items()
+                     if name.startswith(NAMES)}  # fmt: skip
+            named.pop("FLEET_ENV_FILE")
+            lines = (f"{name}='{text}'\n" for name, text in named.items())
+            file = self.folder / f"{role}.env"
+            file.touch(0o600)
+            file.write_text("".join(lines), encoding="utf-8")
 
     def settings(self, role: str) -> Settings:
         return load(role, self.environ(role))
