@@ -90,19 +90,25 @@ CREATE TABLE cache_locks (
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What asks the servers is marked `database`: with other servers only that is worth a second
-    run (see .ci/run). What only the other database has is left out.
+    """What asks MySQL or TimescaleDB is marked `database`: with other servers only that is worth a
+    second run (see .ci/run). What only the other database has is left out.
     """
     flavour = _servers().get("SERVERS_FLAVOUR")
     of_the_other = []
     for item in items:
-        if "servers" in getattr(item, "fixturenames", ()):
+        if _asks_a_database(item):
             item.add_marker(pytest.mark.database)
         if any(flavour not in {None, *mark.args} for mark in item.iter_markers("only")):
             of_the_other.append(item)
     if of_the_other:
         config.hook.pytest_deselected(items=of_the_other)
         items[:] = [item for item in items if item not in of_the_other]
+
+
+def _asks_a_database(item: pytest.Item) -> bool:
+    names = set(getattr(item, "fixturenames", ()))
+    only_redis = "redis_root" in names and not names & {"mysql_root", "timescale_database"}
+    return "servers" in names and not only_redis and not item.get_closest_marker("any_database")
 
 
 def _servers() -> Mapping[str, str]:

@@ -30,6 +30,8 @@ from tests.waiting import eventually
 from workers.reporting import EventSender, Report, Summary, task_events
 from workers.wiring import make_app
 
+pytestmark = pytest.mark.any_database
+
 ROLES = (*EVERY_ROLE, "flower")
 KINDS = ("logs", "sentry", "flower", "metrics", "pages", "command lines", "redis", "mysql",
          "timescale", "files", "commands")  # fmt: skip

@@ -25,6 +25,8 @@ from workers.wiring import make_app
 
 __all__ = ["guarded"]
 
+pytestmark = pytest.mark.any_database
+
 EVERYTHING = ("ACL", "SETUSER", "broker", "on", f">{WORD}", "~*", "&*", "+@all")
 LOGIN = f"broker:{quote(WORD, safe='')}"
 

@@ -32,6 +32,8 @@ from workers.page.look import last_errors
 from workers.roles import ROLES, procfile_command
 from workers.wiring import make_app
 
+pytestmark = pytest.mark.any_database
+
 PARTITIONS = "4"
 START_SECONDS = 60.0
 

@@ -36,6 +36,8 @@ from workers.exposure import memory
 from workers.grants import PASSWORD, grants
 from workers.outbox_relay import Relay, RelayBounds
 
+pytestmark = pytest.mark.any_database
+
 ACCOUNTS = range(1, 13)
 WORD = "a word/of:its@own"
 QUICK = RelayBounds(idle_seconds=0.005, pause_seconds_most=0.05, generation_seconds=0.05)
