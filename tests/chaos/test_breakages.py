@@ -33,6 +33,7 @@ def test_there_is_a_way_to_see_every_page() -> None:
     assert pages <= shown
 
 
+@pytest.mark.any_database
 def test_what_is_broken_at_once_is_seen_each_by_its_alert_and_goes_with_its_cure(
     servers: Mapping[str, str], tmp_path: Path
 ) -> None:

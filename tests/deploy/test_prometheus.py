@@ -47,6 +47,7 @@ def fires(server: Prometheus, name: str, **labels: str) -> bool:
     return any(labels.items() <= one.items() for one in found)
 
 
+@pytest.mark.any_database
 def test_an_alert_fires_and_clears_and_processes_are_found(
     exporter: int, administrator: Any, tmp_path: Path
 ) -> None:

@@ -58,6 +58,7 @@ def servers() -> Iterator[dict[str, HealthServer]]:
         server.stop()
 
 
+@pytest.mark.any_database
 def test_it_can_be_read_at_night_on_a_phone_and_at_a_desk(
     folder: ToolFolder, servers: dict[str, HealthServer]
 ) -> None:

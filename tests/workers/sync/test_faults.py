@@ -19,7 +19,7 @@ from tests.runtime_world import World
 from tests.waiting import eventually
 from tests.workers.sync.exchange_desk import POOLS, ExchangeDesk, exchange_desk
 
-pytestmark = pytest.mark.database
+pytestmark = pytest.mark.any_database
 
 Pool = tuple[str, Product]
 Opened = Callable[..., ExchangeDesk]
