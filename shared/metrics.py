@@ -127,7 +127,8 @@ FLEET: Mapping[str, Metric] = {
     "fleet_cdc_sink_seq": Metric("gauge", ("sink",), "The last transaction a sink has."),
     "fleet_cdc_sink_lag_events": Metric("gauge", ("sink",), "Transactions behind the collector."),
     "fleet_cdc_sink_lag_seconds": Metric(
-        "gauge", ("sink",), "Age of the oldest transaction that a sink has not written; 0: none."
+        "gauge", ("sink",),
+        "Age of the oldest transaction that a sink has not written; 0: none; +Inf: unreadable.",
     ),
     "fleet_parked_open": Metric("gauge", ("stream", "reason"), "Events parked and not settled."),
     "fleet_accounts_incomplete": Metric("gauge", (), "Accounts whose books lack something."),

@@ -206,10 +206,10 @@ class ChangeLog:
         found: Any = self._ask(lambda: self.redis.hgetall(self.keys.checkpoint))
         return checkpoint_from(found) if b"head" in found else None
 
-    def next_after(self, after: bytes) -> tuple[bytes, Fields] | None:
-        """The first entry after an id, for those who only look; None: there is none yet."""
+    def first_from(self, start: Id) -> tuple[bytes, Fields] | None:
+        """The first entry from an id on, for those who only look; None: there is none yet."""
         found: Any = self._ask(
-            lambda: self.redis.xrange(self.keys.stream, min=b"(" + after, count=1)
+            lambda: self.redis.xrange(self.keys.stream, min=id_text(start), count=1)
         )
         return found[0] if found else None
 

@@ -112,7 +112,7 @@ def _print(found: CaptureStatus) -> None:
         said = moment(sink.said_ms) if sink.said_ms else "nothing yet: does it run?"
         sinks.add_row(
             cell(sink.name), number(sink.epoch), number(sink.seq), number(sink.behind),
-            number("" if sink.behind_seconds is None else _seconds(sink.behind_seconds)), said,
+            number("" if sink.seq is None else _seconds(sink.behind_seconds)), said,
         )  # fmt: skip
     console.print(sinks)
     for sink in found.sinks:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from shared.cdc.checkpoint import Checkpoint, Stopped, id_text
+from shared.cdc.checkpoint import Checkpoint, Stopped, following, id_text
 from shared.cdc.envelope import committed_at_us
 from shared.cdc.log import ChangeLog, Request
 from shared.changes import Offset
+from shared.errors import InvalidEvent
 from workers.cdc.heartbeat import told_by
 from workers.cdc.snapshot_marks import Progress, progress
 from workers.cdc.standings import stopped_tables
@@ -19,7 +20,7 @@ from workers.cdc.standings import stopped_tables
 @dataclass(frozen=True, slots=True)
 class SinkStatus:
     """behind: whole transactions that it does not have yet; None: it has said nothing.
-    behind_seconds: since the first of them was committed. why: it waits.
+    behind_seconds: since the first of them was committed; None: not known. why: it waits.
     """
 
     name: str
@@ -90,10 +91,15 @@ def capture_status(stream: ChangeLog, connection: Any, sinks: Sequence[str]) -> 
     )
 
 
-def behind_seconds(stream: ChangeLog, offset: Offset, now_ms: int) -> float:
-    """How long ago the first transaction was committed that a sink does not have; 0: it has all."""
-    waits = stream.next_after(f"{offset.seq}-{offset.chunk}".encode())
-    return max(now_ms - committed_at_us(*waits) // 1000, 0) / 1000 if waits else 0.0
+def behind_seconds(stream: ChangeLog, offset: Offset, now_ms: int) -> float | None:
+    """How long ago the first transaction was committed that a sink does not have; 0: it has all.
+    None: no collector wrote what stands there, and no sink gets past it.
+    """
+    waits = stream.first_from(following(offset))
+    try:
+        return max(now_ms - committed_at_us(*waits) // 1000, 0) / 1000 if waits else 0.0
+    except InvalidEvent:
+        return None
 
 
 def summary(found: CaptureStatus) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -60,7 +61,9 @@ def stream(settings: Settings) -> Iterator[Sample]:
         if found is not None:
             behind = max(found.place.seq - report.offset.seq, 0)
             yield tell("fleet_cdc_sink_lag_events", behind, sink=sink)
-        yield tell("fleet_cdc_sink_lag_seconds", waits[sink], sink=sink)
+        seconds = waits[sink]
+        lag = math.inf if seconds is None else seconds
+        yield tell("fleet_cdc_sink_lag_seconds", lag, sink=sink)
 
 
 def _checkpoint(found: Checkpoint, now_ms: int) -> Iterator[Sample]:

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from shared.cdc.checkpoint import Stopped, stopped_bytes
+from shared.cdc.log import ChangeLog
 from shared.laravel.reservations import queue_keys
 from shared.metrics import FLEET
 from shared.mysql.connection import connect
@@ -24,6 +25,7 @@ from tests.waiting import eventually
 from workers.alerts import Sample, problems
 from workers.cdc.heartbeat import SQL as HEARTBEAT
 from workers.cdc.heartbeat import mark_of
+from workers.cdc.status import behind_seconds
 from workers.exposure.exporter import Exporter
 from workers.exposure.queues import Oldest, Schedules, pushed_at
 from workers.exposure.samples import Told
@@ -245,6 +247,21 @@ def test_a_sink_is_as_late_as_the_oldest_change_that_it_lacks(kept: Kept) -> Non
         told = found["fleet_cdc_sink_lag_seconds", sink]
         assert told == pytest.approx(time.time() - waits_since, abs=2)
         assert found["fleet_cdc_sink_lag_events", sink] == 2
+
+
+@pytest.mark.usefixtures("world")
+def test_a_sink_before_an_entry_that_nobody_can_read_is_endlessly_behind(kept: Kept) -> None:
+    kept.commit(1)
+    kept.catch_up()
+    last = kept.stream.made[-1]
+    kept.stream.redis.xadd(kept.stream.keys.stream, {"x": "y"}, id=f"{last.seq + 1}-0")
+    found = figures(Exporter(kept.settings("metrics")).turn())
+    assert found["fleet_cdc_sink_lag_seconds", "audit"] == math.inf
+    assert found["fleet_collect_success",] == 1
+    stream = ChangeLog(kept.stream.redis, kept.settings("metrics").prefix)
+    offset = stream.reports()["audit"].offset
+    assert offset is not None
+    assert behind_seconds(stream, offset, 0) is None
 
 
 def test_what_cannot_be_read_hides_nothing_else(
