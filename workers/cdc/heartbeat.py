@@ -47,6 +47,16 @@ class Mark(NamedTuple):
     purge_seconds: float | None
     age_seconds: float
 
+    @property
+    def silent_seconds(self) -> float:
+        """Since it should have beaten again: it falls behind by as much while it is gone."""
+        return max(self.age_seconds - 2 * EVERY_SECONDS, 0.0)
+
+    @property
+    def behind_seconds(self) -> float:
+        """How far the collector is behind the source now."""
+        return (self.lag_seconds or 0.0) + self.silent_seconds
+
 
 def mark_of(lag_seconds: float | None, purge_seconds: float | None) -> str:
     never = purge_seconds == math.inf  # JSON has no word for it

@@ -34,10 +34,10 @@ class SinkStatus:
 
 @dataclass(frozen=True, slots=True)
 class CaptureStatus:
-    """begun: whether there is a checkpoint. collector: who has the lease. lag_seconds: how far it
-    was behind the source when it beat last; None: never. at_ms: when the checkpoint was last
-    written. reading: file and position of the source's log. tables_stopped: those whose rows are
-    left out, and why.
+    """begun: whether there is a checkpoint. collector: who has the lease. lag_seconds: how far
+    capture is behind the source, also while no collector runs; None: not known. at_ms: when the
+    checkpoint was last written. reading: file and position of the source's log. tables_stopped:
+    those whose rows are left out, and why.
     """
 
     begun: bool
@@ -74,7 +74,7 @@ def capture_status(stream: ChangeLog, connection: Any, sinks: Sequence[str]) -> 
     return CaptureStatus(
         begun=found is not None,
         collector=stream.owner(),
-        lag_seconds=mark.lag_seconds if mark else None,
+        lag_seconds=mark.behind_seconds if mark else None,
         epoch=place.epoch if place else 0,
         seq=place.seq if place else 0,
         head=id_text(found.head) if found else "",

@@ -32,8 +32,6 @@ from workers.exposure.partitions import NAME
 from workers.exposure.samples import tell
 
 STATEMENT_MS = 5_000
-BEATS_SECONDS = 2 * heartbeat.EVERY_SECONDS
-"""A mark of the collector that is younger is as new as can be."""
 
 
 def stream(settings: Settings) -> Iterator[Sample]:
@@ -80,10 +78,10 @@ def source(settings: Settings) -> Iterator[Sample]:
         mark = heartbeat.told_by(connection)
     if mark is None:
         return
-    since = max(mark.age_seconds - BEATS_SECONDS, 0.0)
-    yield tell("fleet_cdc_lag_seconds", (mark.lag_seconds or 0.0) + since)
+    yield tell("fleet_cdc_lag_seconds", mark.behind_seconds)
     if mark.purge_seconds is not None:
-        yield tell("fleet_cdc_purge_seconds", max(mark.purge_seconds - since, 0.0))
+        left = max(mark.purge_seconds - mark.silent_seconds, 0.0)
+        yield tell("fleet_cdc_purge_seconds", left)
 
 
 def tables(settings: Settings) -> Iterator[Sample]:

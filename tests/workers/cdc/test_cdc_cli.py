@@ -12,6 +12,7 @@ from shared.cdc.log import ChangeLog
 from shared.changes import Offset, Position
 from tests.workers.conftest import Fleet
 from workers.cdc import cli
+from workers.cdc.heartbeat import Mark
 
 AT = Position("server", "log.000001", 700, "0-1-7", "1")
 NOW_MS = 1_764_144_000_000
@@ -50,6 +51,11 @@ def test_where_everybody_is_and_why_it_stopped(fleet: Fleet, stream: ChangeLog) 
     assert (audit["seq"], audit["behind"]) == (33, 7)
     assert found["stopped"]["reason"] == "purged"
     assert found["collector"] is None
+
+
+def test_while_no_collector_runs_capture_falls_behind() -> None:
+    assert Mark(1.5, 7200.0, 0.4).behind_seconds == 1.5
+    assert Mark(1.5, 7200.0, 62.0).behind_seconds == 61.5
 
 
 def test_a_restart_needs_a_reason_and_waits_for_the_collector(
